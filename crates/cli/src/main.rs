@@ -1,0 +1,3 @@
+//! The `ocelli` program.
+
+fn main() {}

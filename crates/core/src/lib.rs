@@ -1,0 +1,1 @@
+//! Tensors, the graph, autograd, the planner and the executor of Ocelli

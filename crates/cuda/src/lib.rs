@@ -1,0 +1,1 @@
+//! NVIDIA's libraries found and opened at run time; device, stream, memory, kernels, graphs

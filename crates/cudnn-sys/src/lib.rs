@@ -1,0 +1,1 @@
+//! Raw bindings to the graph API of cuDNN, opened at run time

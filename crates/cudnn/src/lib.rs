@@ -1,0 +1,1 @@
+//! The graph API of cuDNN made safe: operation graphs, engines, plans, caches

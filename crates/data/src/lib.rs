@@ -1,0 +1,1 @@
+//! Datasets for Ocelli: MNIST (IDX files), read, fetched and generated

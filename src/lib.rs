@@ -1,0 +1,1 @@
+//! GPU-only deep learning for vision, on cuDNN.
