@@ -1,1 +1,24 @@
-//! Datasets for Ocelli: MNIST (IDX files), read, fetched and generated
+//! Datasets on the host: read from disk, downloaded, or generated. Nothing in this crate needs a GPU.
+//!
+//! ```no_run
+//! use ocelli_data::{Error, mnist};
+//!
+//! fn main() -> Result<(), Error> {
+//!     let directory = std::path::Path::new("datasets/mnist");
+//!     let digits = match mnist::fetch(directory, |_| ()) {
+//!         Ok(()) => mnist::read(directory)?,
+//!         Err(Error::NoNetwork { .. }) => mnist::generated(7, 60_000, 10_000),
+//!         Err(error) => return Err(error),
+//!     };
+//!     println!("{} images to train on, {} to test on", digits.train.count, digits.test.count);
+//!     Ok(())
+//! }
+//! ```
+
+mod download;
+mod error;
+pub mod idx;
+pub mod mnist;
+
+pub use download::Progress;
+pub use error::{Error, Result};
