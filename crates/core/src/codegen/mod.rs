@@ -1,0 +1,62 @@
+//! From a description of a kernel to CUDA C and the geometry of its launch.
+//!
+//! A [`KernelSpec`] is plain data; [`generate`] is a pure function. The planner decides what is computed together, this
+//! module how: vector width, threads, blocks, partial sums. Sources have no includes and are specialised on types,
+//! channels and vector width, so that a network needs a few dozen kernels.
+
+mod spec;
+
+pub use spec::{Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Register};
+
+use crate::error::Result;
+
+/// The GPU that kernels are generated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Compute capability, major and minor.
+    pub compute_capability: (u32, u32),
+    /// How many multiprocessors it has.
+    pub multiprocessors: u32,
+}
+
+/// A kernel ready to be compiled and launched.
+///
+/// The kernel's parameters are, in this order: a pointer for each input, a pointer for each output (or, when
+/// `pointer_table`, one pointer to a device array of all these); a pointer for each scratch buffer; a pointer to
+/// `constants` when there are any; a pointer to the run's header when `header`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Describes what it computes; the entry point's name.
+    pub name: String,
+    /// CUDA C.
+    pub source: String,
+    /// Blocks.
+    pub grid: [u32; 3],
+    /// Threads a block.
+    pub block: [u32; 3],
+    /// Bytes of dynamic shared memory.
+    pub shared_bytes: u32,
+    /// Buffers that the kernel needs besides its operands.
+    pub scratch: Vec<Scratch>,
+    /// Words that never change, uploaded once when the plan is bound.
+    pub constants: Vec<u32>,
+    /// Operands are passed through one array in device memory.
+    pub pointer_table: bool,
+    /// The kernel reads the run's header: `struct { unsigned long long seed; unsigned int step; }`.
+    pub header: bool,
+}
+
+/// A buffer that a kernel needs besides its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scratch {
+    /// Bytes that live for one launch, with undefined contents before and after.
+    Partial(usize),
+    /// 32-bit counters, zeroed when the plan is bound; the kernel leaves them at zero.
+    Counters(usize),
+}
+
+/// The CUDA C and the launch of a kernel.
+pub fn generate(spec: &KernelSpec, target: &Target) -> Result<Kernel> {
+    let _ = (spec, target);
+    Err(crate::Error::Plan { pass: "codegen", what: "not written yet".into() })
+}
