@@ -70,11 +70,8 @@ fn download_from(
     directory: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    let path = directory.join(file.name);
-    let io_error = |action| {
-        let path = path.clone();
-        move |source| Error::Io { action, path, source }
-    };
+    let path = &directory.join(file.name);
+    let io_error = |action| move |source| Error::Io { action, path: path.clone(), source };
 
     let mut temporary = temporary_file(file.name, directory).map_err(io_error("create"))?;
     receive(url, file, temporary.as_file_mut(), progress, io_error("write"))?;
@@ -85,7 +82,7 @@ fn download_from(
     }
     // Without this a power cut could leave the final name on an empty file.
     temporary.as_file().sync_all().map_err(io_error("write"))?;
-    temporary.persist(&path).map_err(|error| io_error("create")(error.error))?;
+    temporary.persist(path).map_err(|error| io_error("create")(error.error))?;
     Ok(())
 }
 
@@ -106,8 +103,11 @@ fn receive(
     progress: &mut dyn FnMut(Progress),
     write_error: impl Fn(io::Error) -> Error,
 ) -> Result<()> {
-    let failed = |source| failed_transfer(url, source);
-    let mut response = agent().get(url).call().map_err(failed)?;
+    let mut response = agent().get(url).call().map_err(|error| {
+        let unreachable = is_unreachable(&error);
+        let (url, source) = (url.into(), Box::new(error));
+        if unreachable { Error::NoNetwork { url, source } } else { Error::Download { url, source } }
+    })?;
     let total = response.body().content_length();
     // Gzip never makes data much longer: more than this is not the file, and would only fill the disk.
     let limit = file.size + file.size / 1000 + 1024;
@@ -121,7 +121,9 @@ fn receive(
             Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error.into())),
+            Err(error) => {
+                return Err(Error::Download { url: url.into(), source: Box::new(error.into()) });
+            }
         };
         output.write_all(&buffer[..count]).map_err(&write_error)?;
         received += count as u64;
@@ -138,25 +140,16 @@ fn agent() -> ureq::Agent {
         .into()
 }
 
-fn failed_transfer(url: &str, source: ureq::Error) -> Error {
-    let (url, source) = (url.into(), Box::new(source));
-    if is_unreachable(&source) { Error::NoNetwork { url, source } } else { Error::Download { url, source } }
-}
-
-/// Whether no connection came about, rather than one that failed later.
+/// Whether a request failed before the mirror answered: no name, no route, no connection.
 fn is_unreachable(error: &ureq::Error) -> bool {
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
-    };
     match error {
         ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
         | ureq::Error::ConnectProxyFailed(_)
-        | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
-        ureq::Error::Io(error) => matches!(
-            error.kind(),
-            AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable
-        ),
+        | ureq::Error::Timeout(_) => true,
+        // Resolving and connecting fail with many kinds, some unnamed. Invalid data alone is an answer: a certificate
+        // that is not trusted.
+        ureq::Error::Io(error) => error.kind() != io::ErrorKind::InvalidData,
         _ => false,
     }
 }
