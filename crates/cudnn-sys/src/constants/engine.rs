@@ -1,0 +1,70 @@
+//! What heuristics are asked for, and what engines say of themselves.
+
+constants! {
+    /// C's `cudnnBackendHeurMode_t`.
+    HeuristicMode {
+        CUDNN_HEUR_MODE_INSTANT = 0,
+        CUDNN_HEUR_MODE_B = 1,
+        CUDNN_HEUR_MODE_FALLBACK = 2,
+        CUDNN_HEUR_MODE_A = 3,
+    }
+}
+
+constants! {
+    /// C's `cudnnBackendNumericalNote_t`.
+    NumericalNote {
+        CUDNN_NUMERICAL_NOTE_TENSOR_CORE = 0,
+        CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS = 1,
+        CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION = 2,
+        CUDNN_NUMERICAL_NOTE_FFT = 3,
+        CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC = 4,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD = 5,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4 = 6,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6 = 7,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13 = 8,
+        CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP = 9,
+    }
+}
+
+constants! {
+    /// C's `cudnnBackendBehaviorNote_t`.
+    BehaviorNote {
+        CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION = 0,
+        CUDNN_BEHAVIOR_NOTE_SUPPORTS_CUDA_GRAPH_NATIVE_API = 3,
+        CUDNN_BEHAVIOR_NOTE_CUBLASLT_DEPENDENCY = 4,
+    }
+}
+
+constants! {
+    /// C's `cudnnBackendKnobType_t`.
+    KnobType {
+        CUDNN_KNOB_TYPE_SWIZZLE = 1,
+        CUDNN_KNOB_TYPE_TILE_SIZE = 2,
+        CUDNN_KNOB_TYPE_EDGE = 4,
+        CUDNN_KNOB_TYPE_MULTIPLY = 11,
+        CUDNN_KNOB_TYPE_SPLIT_K_BUF = 12,
+        CUDNN_KNOB_TYPE_TILEK = 13,
+        CUDNN_KNOB_TYPE_STAGES = 14,
+        CUDNN_KNOB_TYPE_REDUCTION_MODE = 15,
+        CUDNN_KNOB_TYPE_SPLIT_K_SLC = 17,
+        CUDNN_KNOB_TYPE_IDX_MODE = 18,
+        CUDNN_KNOB_TYPE_SPECFILT = 23,
+        CUDNN_KNOB_TYPE_KERNEL_CFG = 24,
+        CUDNN_KNOB_TYPE_WORKSPACE = 25,
+        CUDNN_KNOB_TYPE_TILE_CGA_M = 27,
+        CUDNN_KNOB_TYPE_TILE_CGA_N = 28,
+        CUDNN_KNOB_TYPE_BLOCK_SIZE = 29,
+        CUDNN_KNOB_TYPE_OCCUPANCY = 30,
+        CUDNN_KNOB_TYPE_ARRAY_SIZE_PER_THREAD = 31,
+        CUDNN_KNOB_TYPE_SPLIT_COLS = 33,
+        CUDNN_KNOB_TYPE_TILE_ROWS = 34,
+        CUDNN_KNOB_TYPE_TILE_COLS = 35,
+        CUDNN_KNOB_TYPE_LOAD_SIZE = 36,
+        CUDNN_KNOB_TYPE_STREAM_K = 38,
+        CUDNN_KNOB_TYPE_SPLIT_P_SLC = 39,
+        CUDNN_KNOB_TYPE_TILE_M = 40,
+        CUDNN_KNOB_TYPE_TILE_N = 41,
+        CUDNN_KNOB_TYPE_WARP_SPEC_CFG = 42,
+        CUDNN_KNOB_TYPE_SWAP_AB = 43,
+    }
+}
