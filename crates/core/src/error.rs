@@ -103,6 +103,15 @@ pub enum Error {
         /// What it noticed.
         what: String,
     },
+    /// A tensor was traced from a state whose value has changed since.
+    #[error(
+        "{name:?} has changed since this tensor was traced from it; read the tensor before the update, pass it to \
+         minimize_with, or compute it again"
+    )]
+    StaleState {
+        /// The state's name.
+        name: String,
+    },
     /// Something below failed while an operation ran.
     #[error("{operation}: {source}")]
     Execution {

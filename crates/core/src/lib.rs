@@ -1,10 +1,19 @@
 //! Tensors, the graph, autograd, the planner and the executor of Ocelli.
 pub mod autograd;
+pub mod codegen;
+mod device;
 mod error;
 pub mod graph;
 pub mod ops;
+pub mod plan;
+mod state;
+mod tensor;
 mod types;
+mod work;
 
+pub use device::{Buffer, Device, Executor, Half, Precision};
 pub use error::{Error, Origin, Result};
+pub use state::State;
+pub use tensor::{Data, Element, Tensor, evaluate, gradients};
 pub use types::{DType, Real, Shape, TensorType};
-pub mod codegen;
+pub use work::{Request, Rule, Task, Work, WorkKey};

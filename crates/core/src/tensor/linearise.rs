@@ -1,0 +1,246 @@
+//! From the trace to the planner's graph: an explicit-stack post-order walk from the roots.
+//!
+//! The order is topological and the numbering canonical: the same program traced again gives an equal graph, which is
+//! what plans are looked up by. Dead code never enters.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustc_hash::FxHashMap;
+
+use super::node::{Data, Source, TraceNode};
+use super::Tensor;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Leaf, Node, Update, Value};
+use crate::ops::{Dropout, Op};
+use crate::state::State;
+use crate::types::TensorType;
+
+/// What the graph will be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Values are wanted: what has been computed before is read.
+    Evaluate,
+    /// Gradients are wanted: what a trainable parameter leads to is computed again, so that they can flow through it.
+    Differentiate,
+}
+
+/// A trace in the planner's form, with what its leaves are bound to.
+#[derive(Default)]
+pub struct Linearised {
+    /// The graph; `roots` in the order asked for.
+    pub graph: Graph,
+    /// The data leaves, in the order of their nodes.
+    pub data: Vec<(TensorType, Data)>,
+    /// The states that leaves and updates refer to by index.
+    pub states: Vec<State>,
+    /// The scalars, by slot.
+    pub scalars: Vec<f32>,
+    /// The traced tensor of each node.
+    pub tensors: Vec<Tensor>,
+    /// The tensors whose effects are among the updates.
+    pub effects: Vec<Tensor>,
+}
+
+impl Linearised {
+    /// Marks the effects as done, and the updated states as changed, after a run.
+    pub fn finish(&self) {
+        for tensor in &self.effects {
+            tensor.node.applied.store(true, Ordering::Relaxed);
+        }
+        for update in &self.graph.updates {
+            self.states[update.state as usize].advance();
+        }
+    }
+}
+
+/// A step of the walk: a node is left when its inputs have been visited.
+enum Step {
+    Enter(Tensor),
+    Leave(Tensor),
+}
+
+struct Walk {
+    out: Linearised,
+    /// The first value of each visited node, by address; a node that was read as computed has one entry an output.
+    visited: FxHashMap<(*const TraceNode, u16), Value>,
+    /// The index of each state, and its leaf once there is one.
+    states: FxHashMap<u64, (u32, Option<Value>)>,
+    dropouts: u32,
+    mode: Mode,
+    pending: Vec<Tensor>,
+}
+
+/// Linearises what these tensors need.
+///
+/// # Errors
+/// [`Error::StaleState`] when a parameter that a tensor was traced from has changed since.
+pub fn linearise<'a>(roots: impl Iterator<Item = &'a Tensor> + Clone, mode: Mode) -> Result<Linearised> {
+    let mut walk = Walk {
+        out: Linearised::default(),
+        visited: FxHashMap::default(),
+        states: FxHashMap::default(),
+        dropouts: 0,
+        mode,
+        pending: Vec::new(),
+    };
+    for root in roots.clone() {
+        walk.visit(root)?;
+    }
+    walk.out.graph.roots = roots.map(|root| walk.value(root)).collect();
+    walk.collect_updates()?;
+    Ok(walk.out)
+}
+
+impl Walk {
+    fn visit(&mut self, root: &Tensor) -> Result<()> {
+        let mut stack = vec![Step::Enter(root.clone())];
+        while let Some(step) = stack.pop() {
+            match step {
+                Step::Enter(tensor) => {
+                    if self.find(&tensor).is_some() {
+                        continue;
+                    }
+                    if let Some(ready) = self.leaf(&tensor)? {
+                        self.visited.insert(ready.0, ready.1);
+                        continue;
+                    }
+                    let links = tensor.node.links();
+                    let inputs: Vec<Step> = links.inputs.iter().rev().cloned().map(Step::Enter).collect();
+                    drop(links);
+                    stack.push(Step::Leave(tensor));
+                    stack.extend(inputs);
+                }
+                Step::Leave(tensor) => {
+                    if self.find(&tensor).is_none() {
+                        self.append(&tensor);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a tensor that has been visited.
+    fn find(&self, tensor: &Tensor) -> Option<Value> {
+        let node = Arc::as_ptr(&tensor.node);
+        let whole = self.visited.get(&(node, WHOLE)).map(|first| first.output(first.output + tensor.output));
+        whole.or_else(|| self.visited.get(&(node, tensor.output)).copied())
+    }
+
+    fn value(&self, tensor: &Tensor) -> Value {
+        self.find(tensor).unwrap_or(Value { node: u32::MAX, output: 0 })
+    }
+
+    /// Appends a leaf for a tensor that is one, or that has been computed and may be read.
+    fn leaf(&mut self, tensor: &Tensor) -> Result<Option<((*const TraceNode, u16), Value)>> {
+        let node = &tensor.node;
+        let key = (Arc::as_ptr(node), WHOLE);
+        let (leaf, ty) = match &node.source {
+            Source::Data(data) => {
+                let resident = matches!(data, Data::Device { resident: true, .. });
+                self.out.data.push((tensor.ty(), data.clone()));
+                (Leaf::Data { resident }, tensor.ty())
+            }
+            Source::State { state, version } => {
+                if *version != state.version() {
+                    return Err(Error::StaleState { name: state.name().to_string() });
+                }
+                let (index, known) = self.state_index(state);
+                let value = known.unwrap_or_else(|| {
+                    let leaf = Leaf::State { index, trainable: state.is_trainable() };
+                    self.push_leaf(leaf, state.ty(), tensor)
+                });
+                self.states.insert(state.id().0, (index, Some(value)));
+                return Ok(Some((key, value)));
+            }
+            Source::Scalar(number) => {
+                let slot = self.out.scalars.len() as u32;
+                self.out.scalars.push(*number);
+                (Leaf::Scalar { slot }, tensor.ty())
+            }
+            Source::Operation(_) | Source::Effects(_) => {
+                if self.mode == Mode::Differentiate && node.differentiable {
+                    return Ok(None);
+                }
+                let Some(buffer) = node.realised(tensor.output) else { return Ok(None) };
+                self.out.data.push((tensor.ty(), Data::Device { buffer, resident: false }));
+                let value = self.push_leaf(Leaf::Data { resident: false }, tensor.ty(), tensor);
+                return Ok(Some(((key.0, tensor.output), value)));
+            }
+        };
+        let value = self.push_leaf(leaf, ty, tensor);
+        Ok(Some((key, value)))
+    }
+
+    fn push_leaf(&mut self, leaf: Leaf, ty: TensorType, tensor: &Tensor) -> Value {
+        self.out.tensors.push(tensor.clone());
+        self.out.graph.push_leaf(leaf, ty)
+    }
+
+    /// Appends an operation whose inputs have been visited.
+    fn append(&mut self, tensor: &Tensor) {
+        let node = &tensor.node;
+        let links = node.links();
+        let inputs: Vec<Value> = links.inputs.iter().map(|input| self.value(input)).collect();
+        drop(links);
+        let value = match &node.source {
+            Source::Effects(_) => {
+                if !node.applied.load(Ordering::Relaxed) {
+                    self.pending.push(tensor.clone());
+                }
+                inputs[0]
+            }
+            Source::Operation(op) => {
+                let op = match op {
+                    Op::Dropout(dropout) => {
+                        self.dropouts += 1;
+                        Op::Dropout(Dropout { ordinal: self.dropouts - 1, ..*dropout })
+                    }
+                    other => other.clone(),
+                };
+                self.out.tensors.push(tensor.sibling(0));
+                self.out.graph.push_typed(Node { op, inputs, outputs: node.outputs.clone() })
+            }
+            _ => return,
+        };
+        self.visited.insert((Arc::as_ptr(node), WHOLE), value);
+    }
+
+    /// The index of a state, and its leaf if there is one yet.
+    fn state_index(&mut self, state: &State) -> (u32, Option<Value>) {
+        let states = &mut self.out.states;
+        *self.states.entry(state.id().0).or_insert_with(|| {
+            states.push(state.clone());
+            (states.len() as u32 - 1, None)
+        })
+    }
+
+    /// Visits the effects met on the way (their values may carry effects in turn); of two updates of one state the later
+    /// counts, which was traced from the earlier.
+    fn collect_updates(&mut self) -> Result<()> {
+        let mut latest: FxHashMap<u32, (u64, Value)> = FxHashMap::default();
+        while let Some(carrier) = self.pending.pop() {
+            let Source::Effects(effects) = &carrier.node.source else { continue };
+            for effect in effects {
+                self.visit(&effect.value)?;
+                let value = self.value(&effect.value);
+                let (index, _) = self.state_index(&effect.state);
+                let sequence = carrier.node.sequence;
+                let entry = latest.entry(index).or_insert((sequence, value));
+                if sequence >= entry.0 {
+                    *entry = (sequence, value);
+                }
+            }
+            self.out.effects.push(carrier);
+        }
+        let mut updates: Vec<Update> =
+            latest.into_iter().map(|(state, (_, value))| Update { state, value }).collect();
+        updates.sort_unstable_by_key(|update| update.state);
+        self.out.graph.updates = updates;
+        Ok(())
+    }
+}
+
+/// Stands for all outputs of a node in [`Walk::visited`].
+const WHOLE: u16 = u16::MAX;

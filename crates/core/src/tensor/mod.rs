@@ -1,0 +1,256 @@
+//! The handle that user code holds: a value of the graph that the program builds as it runs.
+//!
+//! Calling an operation appends a node and checks shapes and types at once; nothing is computed. Reading a value
+//! ([`Tensor::to_vec`], [`Tensor::value`]) evaluates what it needs, as one plan. The methods stand with their
+//! operations, in [`crate::ops`].
+
+mod linearise;
+mod node;
+mod read;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use bytemuck::Pod;
+use half::{bf16, f16};
+
+use crate::device::{Buffer, Device};
+use crate::error::{Error, Origin, Result};
+use crate::graph::Value;
+use crate::ops::Op;
+use crate::state::State;
+use crate::types::{DType, Shape, TensorType};
+
+pub use linearise::{Linearised, Mode, linearise};
+pub use node::{Data, Effect};
+pub use read::evaluate;
+pub(crate) use read::run;
+use node::{Source, TraceNode};
+
+/// A value of the traced graph: an operation's output, data, a parameter. Cloning clones the handle.
+#[derive(Clone)]
+pub struct Tensor {
+    node: Arc<TraceNode>,
+    output: u16,
+}
+
+/// A tensor that is not kept alive.
+pub(crate) struct WeakTensor {
+    node: Weak<TraceNode>,
+    output: u16,
+}
+
+impl WeakTensor {
+    pub(crate) fn upgrade(&self) -> Option<Tensor> {
+        Some(Tensor { node: self.node.upgrade()?, output: self.output })
+    }
+}
+
+/// A Rust type that tensors can be made of and read as.
+pub trait Element: Pod + Send + Sync {
+    /// The element type that it corresponds to.
+    const DTYPE: DType;
+}
+
+impl Element for f32 {
+    const DTYPE: DType = DType::F32;
+}
+impl Element for f16 {
+    const DTYPE: DType = DType::F16;
+}
+impl Element for bf16 {
+    const DTYPE: DType = DType::BF16;
+}
+impl Element for i32 {
+    const DTYPE: DType = DType::I32;
+}
+impl Element for u8 {
+    const DTYPE: DType = DType::U8;
+}
+
+impl Tensor {
+    /// A tensor of these values, in row-major order. They are copied to the device when something is computed from them.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when the number of values is not that of the shape.
+    #[track_caller]
+    pub fn from_slice<T: Element>(device: &Device, values: &[T], shape: &[usize]) -> Result<Tensor> {
+        let shape = checked_shape("from_slice", shape)?;
+        if values.len() != shape.elements() {
+            return Err(Error::LengthMismatch { count: values.len(), shape });
+        }
+        let data = Data::Host(Arc::new(bytemuck::cast_slice(values).to_vec()));
+        Ok(Tensor::data(device, TensorType::new(T::DTYPE, shape), data))
+    }
+
+    /// One `f32` whose value may change from run to run without a new plan, unlike that of a static number: a weight of a
+    /// loss that is annealed, say.
+    pub fn scalar(device: &Device, value: f32) -> Tensor {
+        Tensor::leaf(device, TensorType::scalar(), Source::Scalar(value))
+    }
+
+    /// A static number; it is part of the graph, so that another value is another plan.
+    pub fn constant(device: &Device, value: f32) -> Result<Tensor> {
+        Tensor::trace(device, Op::Constant(crate::types::Real(value)), &[], Origin::caller())
+    }
+
+    /// The same values in a place of their own on the device, where plans read them without copying: for what is used
+    /// again and again, such as a data set from which batches are taken by [`Tensor::take_rows`].
+    pub fn to_device(&self) -> Result<Tensor> {
+        let buffer = self.realise()?;
+        Ok(Tensor::data(self.device(), self.ty(), Data::Device { buffer, resident: true }))
+    }
+
+    pub(crate) fn data(device: &Device, ty: TensorType, data: Data) -> Tensor {
+        Tensor::leaf(device, ty, Source::Data(data))
+    }
+
+    pub(crate) fn of_state(state: &State) -> Tensor {
+        let source = Source::State { state: state.clone(), version: state.version() };
+        Tensor::leaf(state.device(), state.ty(), source)
+    }
+
+    /// The same value, whose evaluation also gives states new values.
+    pub(crate) fn with_effects(&self, effects: Vec<Effect>) -> Tensor {
+        let node = TraceNode::new(self.device(), Source::Effects(effects), vec![self.clone()], vec![self.ty()]);
+        Tensor { node: Arc::new(node), output: 0 }
+    }
+
+    fn leaf(device: &Device, ty: TensorType, source: Source) -> Tensor {
+        Tensor { node: Arc::new(TraceNode::new(device, source, Vec::new(), vec![ty])), output: 0 }
+    }
+
+    /// Traces an operation and returns its first output.
+    pub(crate) fn trace(device: &Device, op: Op, inputs: &[&Tensor], origin: Origin) -> Result<Tensor> {
+        if inputs.iter().any(|input| input.device() != device) {
+            return Err(Error::DeviceMismatch { operation: op.name() });
+        }
+        let mut types = [TensorType::scalar(); 8];
+        let outputs = if inputs.len() <= types.len() {
+            for (ty, input) in types.iter_mut().zip(inputs) {
+                *ty = input.ty();
+            }
+            op.infer(&types[..inputs.len()], origin)?
+        } else {
+            let types: Vec<TensorType> = inputs.iter().map(|input| input.ty()).collect();
+            op.infer(&types, origin)?
+        };
+        let inputs = inputs.iter().map(|&input| input.clone()).collect();
+        let node = TraceNode::new(device, Source::Operation(op), inputs, outputs);
+        Ok(Tensor { node: Arc::new(node), output: 0 })
+    }
+
+    /// Traces an operation on this tensor and others.
+    pub(crate) fn apply(&self, op: Op, others: &[&Tensor], origin: Origin) -> Result<Tensor> {
+        match others {
+            [] => Tensor::trace(self.device(), op, &[self], origin),
+            [other] => Tensor::trace(self.device(), op, &[self, other], origin),
+            _ => {
+                let inputs: Vec<&Tensor> = std::iter::once(self).chain(others.iter().copied()).collect();
+                Tensor::trace(self.device(), op, &inputs, origin)
+            }
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakTensor {
+        WeakTensor { node: Arc::downgrade(&self.node), output: self.output }
+    }
+
+    /// Another output of the same operation.
+    pub(crate) fn sibling(&self, output: u16) -> Tensor {
+        Tensor { node: Arc::clone(&self.node), output }
+    }
+
+    /// The element type and the shape.
+    pub fn ty(&self) -> TensorType {
+        self.node.outputs[self.output as usize]
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.ty().dtype
+    }
+
+    /// The extents.
+    pub fn shape(&self) -> Shape {
+        self.ty().shape
+    }
+
+    /// The extents as a slice, slowest first.
+    pub fn dims(&self) -> &[usize] {
+        self.node.outputs[self.output as usize].shape.dims()
+    }
+
+    /// The device that the tensor belongs to.
+    pub fn device(&self) -> &Device {
+        &self.node.device
+    }
+
+    /// Whether a trainable parameter lies upstream.
+    pub fn requires_grad(&self) -> bool {
+        self.node.differentiable
+    }
+}
+
+/// The gradients of `loss` for each of `targets`, as tensors of the same graph; zeros where the loss does not depend on
+/// a target. Any tensors may be targets, parameters or not.
+///
+/// # Errors
+/// [`Error::NotScalar`] when the loss is not one floating-point number, [`Error::NoGradient`] when an operation on the
+/// way has none.
+pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let device = loss.device();
+    let Linearised { mut graph, mut tensors, .. } =
+        linearise(std::iter::once(loss).chain(targets.iter().copied()), Mode::Differentiate)?;
+    let (root, wanted) = (graph.roots[0], graph.roots[1..].to_vec());
+    let first_new = graph.nodes.len();
+    let seed = graph.constant(1.0)?;
+    let found = crate::autograd::differentiate(&mut graph, root, &wanted, seed)?;
+    let mut values = Vec::with_capacity(found.len());
+    for (gradient, &target) in found.into_iter().zip(&wanted) {
+        values.push(match gradient {
+            Some(value) => value,
+            None => {
+                let ty = graph.ty(target);
+                let zero = graph.constant(0.0)?;
+                let zero = graph.cast(zero, ty.dtype)?;
+                graph.broadcast_to(zero, ty.shape)?
+            }
+        });
+    }
+    for node in &graph.nodes[first_new..] {
+        let input = |value: &Value| tensors[value.node as usize].sibling(value.output);
+        let inputs: Vec<Tensor> = node.inputs.iter().map(input).collect();
+        let node = TraceNode::new(device, Source::Operation(node.op.clone()), inputs, node.outputs.clone());
+        tensors.push(Tensor { node: Arc::new(node), output: 0 });
+    }
+    Ok(values.into_iter().map(|value| tensors[value.node as usize].sibling(value.output)).collect())
+}
+
+/// The shape with these extents, or an error that names the operation.
+#[track_caller]
+pub(crate) fn checked_shape(operation: &'static str, extents: &[usize]) -> Result<Shape> {
+    Shape::new(extents).ok_or_else(|| Error::InvalidArgument {
+        operation,
+        what: format!("{extents:?} is no shape: at most four extents, and their product must fit a usize"),
+        origin: Origin::caller(),
+    })
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({})", self.ty())
+    }
+}
+
+impl Tensor {
+    /// The buffer that holds the value, if it has been computed.
+    pub(crate) fn buffer(&self) -> Option<Buffer> {
+        self.node.realised(self.output)
+    }
+
+    /// Remembers the computed value, and forgets how it was computed where no gradient can be asked of it.
+    pub(crate) fn set_realised(&self, buffer: Buffer) {
+        self.node.set_realised(self.output, buffer);
+    }
+}
