@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file holds something else than it should: damaged, cut short, or another kind of file.
-    #[error("{}: {what}: expected {expected}, found {found}", path.display())]
+    #[error("{}: {what}: expected {expected}, found {found}: replace the file", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
