@@ -2,7 +2,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Error, Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType};
 
 /// A two-dimensional convolution: images `[n, h, w, c]` with filters `[k, r, s, c / groups]` give
@@ -110,5 +111,34 @@ impl Conv2d {
             at.give(1, dw)?;
         }
         Ok(())
+    }
+}
+
+impl Tensor {
+    /// Convolves images `[n, h, w, c]` with `filters` `[k, r, s, c / groups]`.
+    #[track_caller]
+    pub fn conv2d(&self, filters: &Tensor, conv: Conv2d) -> Result<Tensor> {
+        self.apply(Op::Conv2d(conv), &[filters], Origin::caller())
+    }
+
+    /// The transposed convolution (also called deconvolution): images `[n, h, w, k]` with `filters`
+    /// `[k, r, s, c / groups]` give `[n, p, q, c]`, `p = (h - 1) stride - 2 padding + dilation (r - 1) + output_padding + 1`.
+    #[track_caller]
+    pub fn conv_transpose2d(&self, filters: &Tensor, conv: Conv2d, output_padding: [usize; 2]) -> Result<Tensor> {
+        let (n, h, w, _) = self.image_extents("conv_transpose2d")?;
+        let (_, r, s, c) = filters.image_extents("conv_transpose2d")?;
+        let origin = Origin::caller();
+        let extent = |axis: usize, input: usize, window: usize| {
+            let reach = conv.dilation[axis] * window.saturating_sub(1) + output_padding[axis] + 1;
+            (input.saturating_sub(1) * conv.stride[axis] + reach).checked_sub(2 * conv.padding[axis])
+        };
+        let too_small = || Error::InvalidArgument {
+            operation: "conv_transpose2d",
+            what: format!("the padding {:?} leaves nothing of the result", conv.padding),
+            origin,
+        };
+        let (p, q) = (extent(0, h, r).ok_or_else(too_small)?, extent(1, w, s).ok_or_else(too_small)?);
+        let input = Shape::nhwc(n, p, q, c * conv.groups);
+        self.apply(Op::ConvBackwardData { conv, input }, &[filters], origin)
     }
 }

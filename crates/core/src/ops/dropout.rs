@@ -2,7 +2,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{Real, TensorType};
 
 /// Zeroes each element with probability `p` and divides the others by `1 - p`.
@@ -62,6 +63,15 @@ pub fn random_bits(element: u64, ordinal: u32, step: u32, seed: u64) -> u32 {
     let words = philox([block as u32, (block >> 32) as u32, ordinal, step], [seed as u32, (seed >> 32) as u32]);
     let lane = (element % 8) as usize;
     (words[lane / 2] >> (16 * (lane % 2))) & 0xffff
+}
+
+impl Tensor {
+    /// Zeroes each element with probability `p` and divides the others by `1 - p`, anew in each run. Always active; the
+    /// module [`crate::nn::Dropout`] knows when not to be.
+    #[track_caller]
+    pub fn dropout(&self, p: f32) -> Result<Tensor> {
+        self.apply(Op::Dropout(Dropout { p: Real(p), ordinal: 0 }), &[], Origin::caller())
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Error, Origin, Result};
+use crate::tensor::{Tensor, checked_shape};
 use crate::types::{Shape, TensorType};
 
 /// The channels `start..start + length`.
@@ -151,4 +152,56 @@ fn with_channels(ty: TensorType, channels: usize, call: &Call<'_>) -> Result<Ten
     }
     let shape = Shape::new(&dims).ok_or_else(|| call.invalid("the result is too large"))?;
     Ok(TensorType::new(ty.dtype, shape))
+}
+
+impl Tensor {
+    /// The same elements, in the same order, under another shape.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
+        let shape = checked_shape("reshape", shape)?;
+        self.apply(Op::Reshape(shape), &[], Origin::caller())
+    }
+
+    /// `[n, h, w, c] -> [n, h * w * c]`. The order is that of memory, channels fastest; PyTorch's is (c, h, w), so that
+    /// the columns of a linear layer that follows are permuted against PyTorch's.
+    #[track_caller]
+    pub fn flatten(&self) -> Result<Tensor> {
+        let rows = self.dims().first().copied().unwrap_or(1);
+        self.reshape(&[rows, self.shape().elements() / rows.max(1)])
+    }
+
+    /// The same tensor, through which no gradient flows.
+    #[track_caller]
+    pub fn detach(&self) -> Result<Tensor> {
+        self.apply(Op::Detach, &[], Origin::caller())
+    }
+
+    /// Tensors side by side along the channels (the last extent); all other extents must be equal.
+    #[track_caller]
+    pub fn concat(tensors: &[&Tensor]) -> Result<Tensor> {
+        let origin = Origin::caller();
+        let Some(first) = tensors.first() else {
+            let what = "there must be at least one tensor".to_string();
+            return Err(Error::InvalidArgument { operation: "concat", what, origin });
+        };
+        Tensor::trace(first.device(), Op::Concat, tensors, origin)
+    }
+
+    /// The channels `start..start + length`.
+    #[track_caller]
+    pub fn channel_slice(&self, start: usize, length: usize) -> Result<Tensor> {
+        self.apply(Op::ChannelSlice(ChannelSlice { start, length }), &[], Origin::caller())
+    }
+
+    /// Interleaves the channels of `groups` groups (ShuffleNet).
+    #[track_caller]
+    pub fn channel_shuffle(&self, groups: usize) -> Result<Tensor> {
+        self.apply(Op::ChannelShuffle { groups }, &[], Origin::caller())
+    }
+
+    /// The rows (images) that `indices`, `i32[n]`, name: a batch out of a data set on the device.
+    #[track_caller]
+    pub fn take_rows(&self, indices: &Tensor) -> Result<Tensor> {
+        self.apply(Op::TakeRows, &[indices], Origin::caller())
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType};
 
 /// `op(a) x op(b)`, `[m, k] x [k, n] -> [m, n]`, where `op` transposes or not. A linear layer with PyTorch's weight
@@ -58,5 +59,20 @@ impl Matmul {
             at.give(1, db)?;
         }
         Ok(())
+    }
+}
+
+impl Tensor {
+    /// `[m, k] x [k, n] -> [m, n]`.
+    #[track_caller]
+    pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        self.apply(Op::Matmul(Matmul::default()), &[other], Origin::caller())
+    }
+
+    /// `x W'` for features `[n, in]` and a weight `[out, in]`, PyTorch's layout.
+    #[track_caller]
+    pub fn linear(&self, weight: &Tensor) -> Result<Tensor> {
+        let matmul = Matmul { transpose_a: false, transpose_b: true };
+        self.apply(Op::Matmul(matmul), &[weight], Origin::caller())
     }
 }

@@ -5,7 +5,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{DType, Real, Shape, TensorType};
 
 /// Batch normalisation (Ioffe and Szegedy, 2015) with the statistics of the batch: `y = gamma (x - mean) /
@@ -98,4 +99,37 @@ pub(crate) fn infer_norm_grad(call: &Call<'_>) -> Result<Vec<TensorType>> {
 pub(crate) fn infer_channel_stats(call: &Call<'_>) -> Result<Vec<TensorType>> {
     let x = call.float(0)?;
     Ok(vec![TensorType::new(DType::F32, Shape::vector(x.shape.channels())); 2])
+}
+
+impl Tensor {
+    /// Batch normalisation of `[.., c]` with the batch's own statistics; yields the result, and the batch's mean and
+    /// biased variance, `f32[c]`.
+    #[track_caller]
+    pub fn batch_norm(&self, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result<[Tensor; 3]> {
+        let y = self.apply(Op::BatchNorm(BatchNorm { eps: Real(eps) }), &[gamma, beta], Origin::caller())?;
+        let (mean, variance) = (y.sibling(1), y.sibling(2));
+        Ok([y, mean, variance])
+    }
+
+    /// Batch normalisation of `[.., c]` with given statistics, as in evaluation or when frozen; all are `f32[c]`.
+    #[track_caller]
+    pub fn batch_norm_with(
+        &self,
+        gamma: &Tensor,
+        beta: &Tensor,
+        mean: &Tensor,
+        variance: &Tensor,
+        eps: f32,
+    ) -> Result<Tensor> {
+        let scale = gamma.mul(&variance.add_scalar(eps)?.rsqrt()?)?;
+        let bias = beta.sub(&mean.mul(&scale)?)?;
+        self.mul(&scale)?.add(&bias)
+    }
+
+    /// Group normalisation of `[n, h, w, c]`; `gamma` and `beta` are `f32[c]`.
+    #[track_caller]
+    pub fn group_norm(&self, groups: usize, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result<Tensor> {
+        let op = Op::GroupNorm(GroupNorm { groups, eps: Real(eps) });
+        self.apply(op, &[gamma, beta], Origin::caller())
+    }
 }

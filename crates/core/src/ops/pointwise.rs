@@ -6,9 +6,10 @@
 //! with more elements, so that per-channel `f32` parameters applied to half-precision activations yield half precision;
 //! between operands of equal size, the wider type.
 
-use super::Call;
+use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{DType, Real, TensorType};
 
 /// A function of one variable.
@@ -532,6 +533,125 @@ fn erfc(x: f64) -> f64 {
         fraction = x + 0.5 * f64::from(n) / fraction;
     }
     (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt())
+}
+
+/// Methods that apply a function of one variable, which all take and give floating-point tensors of one shape.
+macro_rules! unary_methods {
+    ($($(#[$doc:meta])* $method:ident => $function:ident,)*) => {
+        impl Tensor {
+            $($(#[$doc])*
+            #[track_caller]
+            pub fn $method(&self) -> Result<Tensor> {
+                self.apply(Op::Unary(Unary::$function), &[], Origin::caller())
+            })*
+        }
+    };
+}
+
+unary_methods! {
+    /// `-x`.
+    neg => Neg,
+    /// `|x|`.
+    abs => Abs,
+    /// `e^x`.
+    exp => Exp,
+    /// The natural logarithm.
+    log => Log,
+    /// The square root.
+    sqrt => Sqrt,
+    /// `1 / sqrt(x)`.
+    rsqrt => Rsqrt,
+    /// `1 / x`.
+    reciprocal => Reciprocal,
+    /// `max(x, 0)`.
+    relu => Relu,
+    /// `min(max(x, 0), 6)`.
+    relu6 => Relu6,
+    /// `1 / (1 + e^-x)`.
+    sigmoid => Sigmoid,
+    /// The hyperbolic tangent.
+    tanh => Tanh,
+    /// `x * sigmoid(x)`, also called swish.
+    silu => Silu,
+    /// `relu6(x + 3) / 6`.
+    hardsigmoid => HardSigmoid,
+    /// `x * relu6(x + 3) / 6`.
+    hardswish => HardSwish,
+    /// `x * Phi(x)`, with the exact normal distribution function.
+    gelu => Gelu,
+    /// `log(1 + e^x)`.
+    softplus => Softplus,
+}
+
+/// Methods that apply a function of two variables; each extent, from the last, must be equal or 1.
+macro_rules! binary_methods {
+    ($($(#[$doc:meta])* $method:ident => $function:ident,)*) => {
+        impl Tensor {
+            $($(#[$doc])*
+            #[track_caller]
+            pub fn $method(&self, other: &Tensor) -> Result<Tensor> {
+                self.apply(Op::Binary(Binary::$function), &[other], Origin::caller())
+            })*
+        }
+    };
+}
+
+binary_methods! {
+    /// `a + b`, broadcasting.
+    add => Add,
+    /// `a - b`, broadcasting.
+    sub => Sub,
+    /// `a * b`, broadcasting.
+    mul => Mul,
+    /// `a / b`, broadcasting.
+    div => Div,
+    /// The larger of two elements; a tie shares its gradient evenly, broadcasting.
+    maximum => Max,
+    /// The smaller of two elements; a tie shares its gradient evenly, broadcasting.
+    minimum => Min,
+    /// `a ^ b`, broadcasting.
+    pow => Pow,
+}
+
+impl Tensor {
+    /// `x + c`, `c` a static number.
+    #[track_caller]
+    pub fn add_scalar(&self, c: f32) -> Result<Tensor> {
+        self.apply(Op::Unary(Unary::AddScalar(Real(c))), &[], Origin::caller())
+    }
+
+    /// `x * c`, `c` a static number.
+    #[track_caller]
+    pub fn mul_scalar(&self, c: f32) -> Result<Tensor> {
+        self.apply(Op::Unary(Unary::MulScalar(Real(c))), &[], Origin::caller())
+    }
+
+    /// `x ^ c`, `c` a static number.
+    #[track_caller]
+    pub fn pow_scalar(&self, c: f32) -> Result<Tensor> {
+        self.apply(Op::Unary(Unary::PowScalar(Real(c))), &[], Origin::caller())
+    }
+
+    /// `min(max(x, low), high)`.
+    #[track_caller]
+    pub fn clamp(&self, low: f32, high: f32) -> Result<Tensor> {
+        self.apply(Op::Unary(Unary::Clamp(Real(low), Real(high))), &[], Origin::caller())
+    }
+
+    /// `x` where positive, else `slope * x`.
+    #[track_caller]
+    pub fn leaky_relu(&self, slope: f32) -> Result<Tensor> {
+        self.apply(Op::Unary(Unary::LeakyRelu(Real(slope))), &[], Origin::caller())
+    }
+
+    /// The same values as another element type, rounded to nearest even; towards zero for integers.
+    #[track_caller]
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        self.apply(Op::Cast(dtype), &[], Origin::caller())
+    }
 }
 
 #[cfg(test)]

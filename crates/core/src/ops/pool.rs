@@ -2,7 +2,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType};
 
 /// Where the windows of a pooling lie.
@@ -119,6 +120,65 @@ impl AvgPool {
         let op = Op::AvgPoolGrad { pool: *self, input: at.input_type(0).shape };
         let dx = at.graph.push(op, vec![dy])?;
         at.give(0, dx)
+    }
+}
+
+impl Windows {
+    /// Square windows side by side: `max_pool2d(2)`'s.
+    pub const fn square(size: usize) -> Windows {
+        Windows { kernel: [size; 2], stride: [size; 2], padding: [0; 2], ceil_mode: false }
+    }
+
+    /// The same with another stride.
+    pub const fn stride(self, stride: usize) -> Windows {
+        Windows { stride: [stride; 2], ..self }
+    }
+
+    /// The same with padding.
+    pub const fn padding(self, padding: usize) -> Windows {
+        Windows { padding: [padding; 2], ..self }
+    }
+
+    /// The same, rounding the number of windows up.
+    pub const fn ceil_mode(self) -> Windows {
+        Windows { ceil_mode: true, ..self }
+    }
+}
+
+impl From<usize> for Windows {
+    fn from(size: usize) -> Windows {
+        Windows::square(size)
+    }
+}
+
+impl Tensor {
+    /// The largest value of each window of `[n, h, w, c]`.
+    #[track_caller]
+    pub fn max_pool2d(&self, windows: impl Into<Windows>) -> Result<Tensor> {
+        self.apply(Op::MaxPool(MaxPool(windows.into())), &[], Origin::caller())
+    }
+
+    /// The mean of each window of `[n, h, w, c]`, padding included.
+    #[track_caller]
+    pub fn avg_pool2d(&self, windows: impl Into<Windows>) -> Result<Tensor> {
+        let pool = AvgPool::Windows { windows: windows.into(), count_include_pad: true };
+        self.apply(Op::AvgPool(pool), &[], Origin::caller())
+    }
+
+    /// The mean of each window of `[n, h, w, c]`, padding left out.
+    #[track_caller]
+    pub fn avg_pool2d_without_pad(&self, windows: impl Into<Windows>) -> Result<Tensor> {
+        let pool = AvgPool::Windows { windows: windows.into(), count_include_pad: false };
+        self.apply(Op::AvgPool(pool), &[], Origin::caller())
+    }
+
+    /// The means of as many windows as asked for, down and across.
+    #[track_caller]
+    pub fn adaptive_avg_pool2d(&self, output: [usize; 2]) -> Result<Tensor> {
+        if output == [1, 1] {
+            return self.mean_images();
+        }
+        self.apply(Op::AvgPool(AvgPool::Adaptive { output }), &[], Origin::caller())
     }
 }
 

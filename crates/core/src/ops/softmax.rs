@@ -2,7 +2,8 @@
 
 use super::Op;
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 
 /// `e^x / sum(e^x)` over the last extent, or its logarithm, computed after subtracting the largest element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,5 +23,19 @@ impl Softmax {
         let y = at.output(0);
         let dx = at.graph.push(Op::SoftmaxGrad(*self), vec![y, dy])?;
         at.give(0, dx)
+    }
+}
+
+impl Tensor {
+    /// Softmax over the last extent.
+    #[track_caller]
+    pub fn softmax(&self) -> Result<Tensor> {
+        self.apply(Op::Softmax(Softmax { log: false }), &[], Origin::caller())
+    }
+
+    /// The logarithm of the softmax over the last extent.
+    #[track_caller]
+    pub fn log_softmax(&self) -> Result<Tensor> {
+        self.apply(Op::Softmax(Softmax { log: true }), &[], Origin::caller())
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Call, Op};
 use crate::autograd::Gradient;
-use crate::error::Result;
+use crate::error::{Origin, Result};
+use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType};
 
 /// How the value between pixels is found.
@@ -62,5 +63,13 @@ impl Upsample {
         let op = Op::UpsampleGrad { upsample: *self, input: at.input_type(0).shape };
         let dx = at.graph.push(op, vec![dy])?;
         at.give(0, dx)
+    }
+}
+
+impl Tensor {
+    /// Resamples images to `output` rows and columns.
+    #[track_caller]
+    pub fn upsample(&self, output: [usize; 2], mode: UpsampleMode) -> Result<Tensor> {
+        self.apply(Op::Upsample(Upsample { output, mode }), &[], Origin::caller())
     }
 }
