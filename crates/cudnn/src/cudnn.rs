@@ -41,6 +41,14 @@ impl Cudnn {
         self.0.handle.device()
     }
 
+    /// The device in cuDNN's own words (JSON), from which [`Planner::deviceless`] plans on machines without it.
+    ///
+    /// # Errors
+    /// cuDNN's own, from versions that cannot describe devices too.
+    pub fn describe_device(&self) -> Result<String> {
+        self.0.handle.describe()
+    }
+
     /// A plan for `graph`: one from memory or disk, else the first engine, in the heuristics' order, that keeps to the
     /// options and finalises.
     ///

@@ -7,8 +7,8 @@ use ocelli_cudnn_sys::{
     self as sys, BackendAttributeName, BackendAttributeType, BackendDescriptorType, Functions,
 };
 
-use crate::Result;
 use crate::error::check;
+use crate::{DataType, Error, Result};
 
 /// Owns one `cudnnBackendDescriptor_t`.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Descriptor {
         check(functions, status, || format!("cudnnBackendCreateDescriptor ({what})"))?;
         match NonNull::new(raw) {
             Some(raw) => Ok(Descriptor { raw, functions, what }),
-            None => Err(crate::Error::Cudnn {
+            None => Err(Error::Cudnn {
                 call: format!("cudnnBackendCreateDescriptor ({what})"),
                 status: sys::CUDNN_STATUS_INTERNAL_ERROR,
                 name: "CUDNN_STATUS_INTERNAL_ERROR".into(),
@@ -117,11 +117,7 @@ impl Descriptor {
         Ok(self)
     }
 
-    pub(crate) fn set_type(
-        &mut self,
-        name: BackendAttributeName,
-        value: crate::DataType,
-    ) -> Result<&mut Self> {
+    pub(crate) fn set_type(&mut self, name: BackendAttributeName, value: DataType) -> Result<&mut Self> {
         self.set_enum(name, sys::CUDNN_TYPE_DATA_TYPE, value.raw())
     }
 
@@ -160,6 +156,12 @@ impl Descriptor {
         // SAFETY: `CUDNN_TYPE_HANDLE` is a `cudnnHandle_t`.
         unsafe { self.set_raw(name, sys::CUDNN_TYPE_HANDLE, 1, (&raw const handle).cast()) }?;
         Ok(self)
+    }
+
+    pub(crate) fn set_text(&mut self, name: BackendAttributeName, value: &str) -> Result<&mut Self> {
+        // cuDNN reads the text as C does: its end is a null, which is counted.
+        let text: Vec<u8> = value.bytes().chain([0]).collect();
+        self.set(name, &text)
     }
 
     /// Device addresses; they are kept, and read when the descriptor is executed.
@@ -212,6 +214,13 @@ impl Descriptor {
         // SAFETY: room for one value.
         unsafe { self.get_raw(name, T::KIND, 1, (&raw mut value).cast()) }?;
         Ok(value)
+    }
+
+    pub(crate) fn get_text(&self, name: BackendAttributeName) -> Result<String> {
+        let text: Vec<u8> = self.get(name)?;
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8(text.to_vec())
+            .map_err(|error| Error::InvalidText { what: self.what, problem: error.to_string() })
     }
 
     /// Up to `room` values of an attribute of one of cuDNN's enums.

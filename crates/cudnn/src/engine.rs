@@ -122,12 +122,11 @@ impl Engine {
                 .map(BehaviorNote::from_raw)
                 .collect();
         }
-        let knobs = config.count_descriptors(sys::CUDNN_ATTR_ENGINECFG_KNOB_CHOICES)?;
         for knob in config.get_descriptors(
             sys::CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
             sys::CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
             "knob choice",
-            knobs,
+            KNOBS,
         )? {
             let kind = knob.get_enums(sys::CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, sys::CUDNN_TYPE_KNOB_TYPE, 1)?;
             let value = knob.get_one(sys::CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE)?;
@@ -147,8 +146,9 @@ impl Engine {
     }
 }
 
-/// Room for an engine's notes: more than any cuDNN has.
+/// Room for an engine's notes, and for its settings, of which cuDNN does not say how many there are: more than any has.
 const NOTES: usize = 64;
+const KNOBS: usize = 64;
 
 /// An engine, and its configuration as cuDNN wants it back.
 #[derive(Debug)]
@@ -157,12 +157,18 @@ pub(crate) struct Candidate {
     pub(crate) config: Descriptor,
 }
 
-/// The heuristics' answer for a graph, best first.
+impl Candidate {
+    pub(crate) fn new(config: Descriptor) -> Result<Candidate> {
+        Ok(Candidate { engine: Engine::of(&config)?, config })
+    }
+}
+
+/// The heuristics' answer for a graph: engine configurations, best first.
 pub(crate) fn heuristics(
     target: &Target,
     graph: &LoweredGraph,
     mode: sys::HeuristicMode,
-) -> Result<Vec<Candidate>> {
+) -> Result<Vec<Descriptor>> {
     let mut heuristics =
         Descriptor::new(graph.graph.functions(), sys::CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics")?;
     heuristics.set_descriptor(sys::CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, &graph.graph)?.set_enum(
@@ -173,11 +179,10 @@ pub(crate) fn heuristics(
     target.set_heuristics_device(&mut heuristics)?;
     heuristics.finalize()?;
     let count = heuristics.count_descriptors(sys::CUDNN_ATTR_ENGINEHEUR_RESULTS)?;
-    let configs = heuristics.get_descriptors(
+    heuristics.get_descriptors(
         sys::CUDNN_ATTR_ENGINEHEUR_RESULTS,
         sys::CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
         "engine configuration",
         count,
-    )?;
-    configs.into_iter().map(|config| Ok(Candidate { engine: Engine::of(&config)?, config })).collect()
+    )
 }

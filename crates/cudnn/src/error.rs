@@ -68,9 +68,11 @@ pub enum Error {
         /// The plan's operations.
         plan: String,
     },
-    /// A plan's JSON could not be used.
-    #[error("cuDNN's description of a plan is not usable: {problem}")]
-    InvalidPlan {
+    /// cuDNN returned text that is none.
+    #[error("cuDNN's text for {what} is not UTF-8: {problem}")]
+    InvalidText {
+        /// Kind of descriptor.
+        what: &'static str,
         /// What is wrong.
         problem: String,
     },
@@ -83,11 +85,15 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Whether another engine may succeed where this failed: cuDNN refused the work, or had no memory for it.
+    /// Whether another engine may succeed where this failed: cuDNN refused the work, or there was no memory for it.
     ///
     /// A failure that leaves the device unusable (`CUDNN_STATUS_EXECUTION_FAILED...`) is none of these.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Error::Cudnn { status, .. } if (2000..5000).contains(status))
+        match self {
+            Error::Cudnn { status, .. } => (2000..5000).contains(status),
+            Error::Cuda(error) => matches!(error, ocelli_cuda::Error::OutOfMemory { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -98,13 +104,31 @@ pub(crate) fn check(functions: &Functions, status: Status, call: impl FnOnce() -
     }
     // SAFETY: cuDNN returns a pointer to static, null-terminated text for every integer.
     let name = unsafe { CStr::from_ptr((functions.get_error_string)(status)) }.to_string_lossy().into_owned();
-    let mut text = [0 as std::ffi::c_char; 2048];
-    // SAFETY: the buffer has room for the size given, and the call ends what it writes with a null.
-    let reason = unsafe {
+    let reason = last_error(functions);
+    Err(Error::Cudnn { call: call(), status, name, reason })
+}
+
+/// cuDNN's text about this thread's latest trouble, which it then forgets; empty if there was none.
+///
+/// Each engine that was considered leaves a paragraph: its settings in braces, the root cause, then the checks that passed
+/// it on. The root causes are kept, each once.
+pub(crate) fn last_error(functions: &Functions) -> String {
+    let mut text = [0 as std::ffi::c_char; 4096];
+    // SAFETY: the buffer has room for the size given, and ends in a null whatever the call writes.
+    let text = unsafe {
         (functions.get_last_error_string)(text.as_mut_ptr(), text.len());
         text[text.len() - 1] = 0;
         CStr::from_ptr(text.as_ptr())
     };
-    let reason = reason.to_string_lossy().trim().to_owned();
-    Err(Error::Cudnn { call: call(), status, name, reason })
+    let text = text.to_string_lossy();
+    let mut causes: Vec<&str> = Vec::new();
+    let mut at_root = true;
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('{') {
+            at_root = true;
+        } else if std::mem::take(&mut at_root) && !causes.contains(&line) {
+            causes.push(line);
+        }
+    }
+    causes.join("; ")
 }

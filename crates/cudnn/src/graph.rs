@@ -43,7 +43,10 @@ pub enum ReductionMode {
 /// Formulas and limits are on [NVIDIA's page](https://docs.nvidia.com/deeplearning/cudnn/backend/latest/developer/graph-api.html).
 /// Convolutions are cross-correlations, as everywhere in deep learning; their groups are the input's channels over the
 /// filter's.
-#[allow(clippy::large_enum_variant, reason = "a graph has a handful of operations; boxes would only blur them")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a graph has a handful of operations; boxes would only blur them"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// `y = x * w`.

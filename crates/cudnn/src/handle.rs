@@ -47,6 +47,16 @@ impl Handle {
         self.functions
     }
 
+    /// The device in cuDNN's words, which [`Target::described`] takes.
+    pub(crate) fn describe(&self) -> Result<String> {
+        self.device.bind()?;
+        let mut properties = device_properties(self.functions)?;
+        // SAFETY: the handle outlives the descriptor.
+        unsafe { properties.set_handle(sys::CUDNN_ATTR_DEVICEPROP_HANDLE, self.raw)? };
+        properties.finalize()?;
+        properties.get_text(sys::CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION)
+    }
+
     /// The handle to enqueue work with, for as long as the guard lives, its device's context current.
     pub(crate) fn enqueue(&self) -> Result<(sys::Handle, MutexGuard<'_, ()>)> {
         self.device.bind()?;
@@ -65,6 +75,10 @@ impl Drop for Handle {
     }
 }
 
+fn device_properties(functions: &'static Functions) -> Result<Descriptor> {
+    Descriptor::new(functions, sys::CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "device properties")
+}
+
 /// What plans are made for.
 #[derive(Debug)]
 pub(crate) enum Target {
@@ -76,11 +90,8 @@ pub(crate) enum Target {
 
 impl Target {
     pub(crate) fn described(functions: &'static Functions, json: &str) -> Result<Target> {
-        let mut properties =
-            Descriptor::new(functions, sys::CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "device properties")?;
-        // cuDNN reads the text as C does: its end is a null, which is counted.
-        let text: Vec<u8> = json.bytes().chain([0]).collect();
-        properties.set(sys::CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, &text)?.finalize()?;
+        let mut properties = device_properties(functions)?;
+        properties.set_text(sys::CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, json)?.finalize()?;
         Ok(Target::Description { properties, json: json.to_owned() })
     }
 

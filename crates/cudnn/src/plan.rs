@@ -53,9 +53,7 @@ impl Plan {
         let mut descriptor =
             Descriptor::new(functions, sys::CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "execution plan")?;
         target.set_plan_device(&mut descriptor)?;
-        // cuDNN reads the text as C does: its end is a null, which is counted.
-        let text: Vec<u8> = json.bytes().chain([0]).collect();
-        descriptor.set(sys::CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, &text)?.finalize()?;
+        descriptor.set_text(sys::CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, json)?.finalize()?;
         Plan::finished(target, graph, descriptor, engine, None)
     }
 
@@ -82,11 +80,7 @@ impl Plan {
 
     /// cuDNN's own description of the plan: 3 to 7 KB, or a few hundred with a kernel that was compiled for it.
     pub(crate) fn to_json(&self) -> Result<String> {
-        let mut text: Vec<u8> = self.descriptor.get(sys::CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)?;
-        while text.last() == Some(&0) {
-            text.pop();
-        }
-        String::from_utf8(text).map_err(|error| Error::InvalidPlan { problem: error.to_string() })
+        self.descriptor.get_text(sys::CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)
     }
 
     /// Bytes of device memory that the plan uses while it runs.

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ocelli_cudnn_sys::{self as sys, Functions};
 
 use crate::cache::DiskCache;
+use crate::descriptor::Descriptor;
 use crate::engine::{Candidate, heuristics};
+use crate::error::last_error;
 use crate::handle::Target;
 use crate::lower::LoweredGraph;
 use crate::{Error, OperationGraph, Plan, PlanOptions, Result, Version};
@@ -251,7 +253,7 @@ struct Search<'a> {
     lowered: Arc<LoweredGraph>,
     /// Heuristics not yet asked.
     modes: std::slice::Iter<'static, sys::HeuristicMode>,
-    offered: std::vec::IntoIter<Candidate>,
+    offered: std::vec::IntoIter<Descriptor>,
     seen: HashSet<String>,
     candidates: usize,
     excluded: usize,
@@ -276,8 +278,18 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// The plan of a candidate, unless the options rule it out or cuDNN refuses it.
-    fn finalize(&mut self, candidate: Candidate) -> Option<Plan> {
+    /// The plan of an engine configuration, unless it was seen before, the options rule it out or cuDNN refuses it.
+    fn finalize(&mut self, config: Descriptor) -> Option<Plan> {
+        let candidate = match Candidate::new(config) {
+            Ok(candidate) => candidate,
+            Err(error) => {
+                self.reason = error.to_string();
+                return None;
+            }
+        };
+        if !self.seen.insert(candidate.engine.to_string()) {
+            return None;
+        }
         self.candidates += 1;
         if !candidate.engine.is_allowed(self.options) {
             self.excluded += 1;
@@ -304,10 +316,8 @@ impl Iterator for Search<'_> {
 
     fn next(&mut self) -> Option<Result<Plan>> {
         loop {
-            while let Some(candidate) = self.offered.next() {
-                if self.seen.insert(candidate.engine.to_string())
-                    && let Some(plan) = self.finalize(candidate)
-                {
+            while let Some(config) = self.offered.next() {
+                if let Some(plan) = self.finalize(config) {
                     self.found += 1;
                     return Some(Ok(plan));
                 }
@@ -327,7 +337,15 @@ impl Iterator for Search<'_> {
                 }));
             };
             match heuristics(&self.planner.target, &self.lowered, mode) {
-                Ok(offered) => self.offered = offered.into_iter(),
+                Ok(offered) => {
+                    if offered.is_empty() && self.found == 0 {
+                        let reason = last_error(self.planner.functions);
+                        if !reason.is_empty() {
+                            self.reason = reason;
+                        }
+                    }
+                    self.offered = offered.into_iter();
+                }
                 Err(error) => self.reason = error.to_string(),
             }
         }
