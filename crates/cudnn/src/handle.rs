@@ -108,10 +108,10 @@ impl Target {
             Target::Device(handle) => {
                 let properties = handle.device.properties();
                 format!(
-                    "cuDNN {version}, {} sm_{}{}, driver {:?}",
+                    "cuDNN {version}, {} {} with {} multiprocessors, driver {}",
                     properties.name,
-                    properties.compute_capability.0,
-                    properties.compute_capability.1,
+                    properties.architecture(),
+                    properties.multiprocessors,
                     properties.driver_version
                 )
             }

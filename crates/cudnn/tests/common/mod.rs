@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod host;
+
 use ocelli_cudnn::{ConvolutionSpec, DataType, Operation, OperationGraph, TensorSpec};
 
 /// Names under which the tests give pointers.
