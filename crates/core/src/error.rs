@@ -112,6 +112,12 @@ pub enum Error {
         /// The state's name.
         name: String,
     },
+    /// The CUDA layer failed.
+    #[error(transparent)]
+    Cuda(#[from] ocelli_cuda::Error),
+    /// cuDNN failed.
+    #[error(transparent)]
+    Cudnn(#[from] ocelli_cudnn::Error),
     /// Something below failed while an operation ran.
     #[error("{operation}: {source}")]
     Execution {

@@ -89,7 +89,7 @@ pub struct WorkKey {
 pub struct Work {
     /// All that the plan depends on.
     pub key: WorkKey,
-    /// What the data leaves are bound to, in the order of their nodes.
+    /// What the data leaves are bound to, by index.
     pub data: Vec<(TensorType, Data)>,
     /// The states, by index: those of the trace, then the optimizer's buffers.
     pub states: Vec<State>,

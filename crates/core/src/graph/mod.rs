@@ -36,6 +36,8 @@ pub enum Leaf {
     /// A tensor given from outside: a batch, or an earlier result. `resident` tensors are read where they lie; others
     /// are copied into the plan's input slot before each run.
     Data {
+        /// Its position in the list of tensors that is bound.
+        index: u32,
         /// Whether the tensor keeps its place in memory from run to run.
         resident: bool,
     },

@@ -1,3 +1,82 @@
-//! The planner: from a graph to a list of launches. Plain Rust with no GPU in it.
+//! The planner: from a graph to a list of launches and one arena. Plain Rust with no GPU in it.
+//!
+//! Passes are pure functions: [`simplify`](simplify::simplify) and [`decompose`](decompose::decompose) from graph to
+//! graph, [`cluster`](cluster::cluster) decides which pointwise work and sums share a launch, [`schedule`](schedule::schedule)
+//! orders launches and gives every value a buffer, [`memory`] gives every buffer an offset. [`PlanOptions`] has a switch
+//! for each optimisation: the bisecting tool.
 
+pub mod cluster;
+pub mod decompose;
+mod launch;
+pub mod memory;
 pub mod precision;
+pub mod schedule;
+pub mod simplify;
+
+pub use launch::{BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch};
+
+use crate::error::Result;
+use crate::graph::{Graph, verify};
+
+/// Which optimisations the planner makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlanOptions {
+    /// Let pointwise work and sums share launches; off, every operation is a launch.
+    pub fuse: bool,
+    /// Let buffers that do not live at the same time share memory.
+    pub share_memory: bool,
+}
+
+impl Default for PlanOptions {
+    fn default() -> PlanOptions {
+        PlanOptions { fuse: true, share_memory: true }
+    }
+}
+
+/// A list of launches over buffers whose places are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What is launched, in order.
+    pub launches: Vec<Launch>,
+    /// The buffers that launches read and write.
+    pub buffers: Vec<BufferSpec>,
+    /// Bytes of what lives within a step.
+    pub arena_bytes: usize,
+    /// Where each root lies when all launches are done.
+    pub roots: Vec<BufferId>,
+}
+
+/// Plans a whole graph (see [`crate::WorkKey::expand`]).
+///
+/// # Errors
+/// [`crate::Error::Plan`] when a pass breaks what must hold of a graph: a defect of this library.
+pub fn plan(graph: &Graph, options: PlanOptions) -> Result<Plan> {
+    let graph = passes(graph)?;
+    let clusters = cluster::cluster(&graph, options);
+    schedule::schedule(&graph, &clusters, options)
+}
+
+/// The passes from graph to graph.
+///
+/// # Errors
+/// As [`plan`].
+pub fn passes(graph: &Graph) -> Result<Graph> {
+    let mut graph = graph.clone();
+    for (name, pass) in PASSES {
+        graph = pass(&graph)?;
+        if cfg!(debug_assertions) {
+            verify(&graph, name)?;
+        }
+    }
+    Ok(graph)
+}
+
+type Pass = fn(&Graph) -> Result<Graph>;
+
+/// The passes from graph to graph, in order.
+pub const PASSES: &[(&str, Pass)] = &[
+    ("decompose", decompose::decompose),
+    ("simplify", simplify::simplify),
+    ("simplify again", simplify::simplify),
+    ("dead code", Graph::without_dead_code),
+];

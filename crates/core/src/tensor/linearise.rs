@@ -30,7 +30,7 @@ pub enum Mode {
 pub struct Linearised {
     /// The graph; `roots` in the order asked for.
     pub graph: Graph,
-    /// The data leaves, in the order of their nodes.
+    /// What the data leaves are bound to, by index.
     pub data: Vec<(TensorType, Data)>,
     /// The states that leaves and updates refer to by index.
     pub states: Vec<State>,
@@ -139,8 +139,7 @@ impl Walk {
         let (leaf, ty) = match &node.source {
             Source::Data(data) => {
                 let resident = matches!(data, Data::Device { resident: true, .. });
-                self.out.data.push((tensor.ty(), data.clone()));
-                (Leaf::Data { resident }, tensor.ty())
+                (self.data(tensor.ty(), data.clone(), resident), tensor.ty())
             }
             Source::State { state, version } => {
                 if *version != state.version() {
@@ -164,13 +163,18 @@ impl Walk {
                     return Ok(None);
                 }
                 let Some(buffer) = node.realised(tensor.output) else { return Ok(None) };
-                self.out.data.push((tensor.ty(), Data::Device { buffer, resident: false }));
-                let value = self.push_leaf(Leaf::Data { resident: false }, tensor.ty(), tensor);
+                let leaf = self.data(tensor.ty(), Data::Device { buffer, resident: false }, false);
+                let value = self.push_leaf(leaf, tensor.ty(), tensor);
                 return Ok(Some(((key.0, tensor.output), value)));
             }
         };
         let value = self.push_leaf(leaf, ty, tensor);
         Ok(Some((key, value)))
+    }
+
+    fn data(&mut self, ty: TensorType, data: Data, resident: bool) -> Leaf {
+        self.out.data.push((ty, data));
+        Leaf::Data { index: self.out.data.len() as u32 - 1, resident }
     }
 
     fn push_leaf(&mut self, leaf: Leaf, ty: TensorType, tensor: &Tensor) -> Value {

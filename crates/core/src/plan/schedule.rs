@@ -1,0 +1,234 @@
+//! From units to launches: their order, the buffers that they read and write, and what each does.
+//!
+//! Launches keep the order of the program where they can. All reads of a state see its old value, so whatever writes a
+//! state in place comes after its last reader; where that is impossible, the new value is made elsewhere and copied.
+
+mod buffers;
+mod map;
+
+use std::collections::BTreeSet;
+
+use super::cluster::{Clusters, Place, source};
+use super::{Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
+use crate::codegen::KernelSpec;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Leaf, Update, Value};
+use crate::ops::Op;
+use buffers::Buffers;
+
+/// Orders the launches of a clustered graph and places its buffers.
+///
+/// # Errors
+/// [`Error::Plan`] when no order exists: two states that take each other's value.
+pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Result<Plan> {
+    let scheduler = Scheduler::new(graph, clusters);
+    let order = scheduler.order()?;
+    let mut buffers = Buffers::new(graph, &scheduler.in_place);
+    let mut launches = Vec::with_capacity(order.len());
+    for task in order {
+        launches.push(match task {
+            Task::Unit(unit) => scheduler.launch(unit, &mut buffers)?,
+            Task::Copy(update) => {
+                let ty = graph.ty(update.value);
+                let (reads, writes) = (vec![buffers.of(update.value)], vec![buffers.of_state(update.state, ty)]);
+                Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: "copy to state".into() }
+            }
+        });
+    }
+    let roots: Vec<_> = graph.roots.iter().map(|&root| buffers.of(root)).collect();
+    let (buffers, arena_bytes) = buffers.place(&launches, &roots, options);
+    Ok(Plan { launches, buffers, arena_bytes, roots })
+}
+
+/// Something to launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Unit(usize),
+    Copy(Update),
+}
+
+struct Scheduler<'a> {
+    graph: &'a Graph,
+    clusters: &'a Clusters,
+    /// The units, then the copies.
+    tasks: Vec<Task>,
+    /// Tasks that must come before each task.
+    before: Vec<BTreeSet<usize>>,
+    /// Updates whose value is made in the state's own place.
+    in_place: Vec<Update>,
+}
+
+impl<'a> Scheduler<'a> {
+    fn new(graph: &'a Graph, clusters: &'a Clusters) -> Scheduler<'a> {
+        let tasks: Vec<Task> = (0..clusters.units.len()).map(Task::Unit).collect();
+        let mut scheduler = Scheduler { graph, clusters, tasks, before: Vec::new(), in_place: Vec::new() };
+        for unit in 0..clusters.units.len() {
+            let reads = scheduler.unit_reads(unit);
+            let producers = reads.iter().filter_map(|&value| scheduler.producer(value)).filter(|&other| other != unit);
+            let producers = producers.collect();
+            scheduler.before.push(producers);
+        }
+        for update in &graph.updates {
+            if !scheduler.write_in_place(*update) {
+                scheduler.copy_at_the_end(*update);
+            }
+        }
+        scheduler
+    }
+
+    /// The values in memory that a unit reads.
+    fn unit_reads(&self, unit: usize) -> BTreeSet<Value> {
+        let mut found = BTreeSet::new();
+        let mut stack: Vec<u32> = self.clusters.units[unit].nodes.clone();
+        while let Some(id) = stack.pop() {
+            for &input in &self.graph.nodes[id as usize].inputs {
+                let input = source(self.graph, input);
+                match self.clusters.places[input.node as usize] {
+                    Place::Inline => stack.push(input.node),
+                    Place::Unit(own) if own == unit => {}
+                    _ => {
+                        found.insert(input);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn producer(&self, value: Value) -> Option<usize> {
+        match self.clusters.places[value.node as usize] {
+            Place::Unit(unit) => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// The tasks that read a state's old value.
+    fn readers(&self, state: u32) -> BTreeSet<usize> {
+        let is_leaf = |value: &Value| {
+            matches!(self.graph.node(*value).op, Op::Leaf(Leaf::State { index, .. }) if index == state)
+        };
+        let reads = |task: &usize| match self.tasks[*task] {
+            Task::Unit(unit) => self.unit_reads(unit).iter().any(is_leaf),
+            Task::Copy(update) => is_leaf(&source(self.graph, update.value)),
+        };
+        (0..self.tasks.len()).filter(reads).collect()
+    }
+
+    /// Lets the producer of a state's new value write over the old one, if all readers can come first.
+    fn write_in_place(&mut self, update: Update) -> bool {
+        let value = source(self.graph, update.value);
+        let Some(unit) = self.producer(value) else { return false };
+        let taken = self.in_place.iter().any(|other| source(self.graph, other.value) == value);
+        let readers = self.readers(update.state);
+        // A sum is written when other blocks may still read; an element of a map is read by the thread that writes it.
+        let node = self.graph.node(value);
+        let elementwise = node.op.is_pointwise() || matches!(node.op, Op::Sgd(_) | Op::AdamW(_));
+        if taken || (readers.contains(&unit) && !elementwise) {
+            return false;
+        }
+        let others: BTreeSet<usize> = readers.into_iter().filter(|&reader| reader != unit).collect();
+        if others.iter().any(|&reader| self.comes_before(unit, reader)) {
+            return false;
+        }
+        self.before[unit].extend(others);
+        self.in_place.push(Update { state: update.state, value });
+        true
+    }
+
+    fn copy_at_the_end(&mut self, update: Update) {
+        let mut before = self.readers(update.state);
+        before.extend(self.producer(source(self.graph, update.value)));
+        self.tasks.push(Task::Copy(update));
+        self.before.push(before);
+        // A copy reads, too: what overwrites its source must wait for it.
+        if let Op::Leaf(Leaf::State { index, .. }) = self.graph.node(source(self.graph, update.value)).op {
+            let overwritten = self.in_place.iter().filter(|other| other.state == index);
+            let writers: Vec<usize> = overwritten.filter_map(|other| self.producer(other.value)).collect();
+            for writer in writers {
+                self.before[writer].insert(self.tasks.len() - 1);
+            }
+        }
+    }
+
+    /// Whether `first` must come before `second`.
+    fn comes_before(&self, first: usize, second: usize) -> bool {
+        let mut stack = vec![second];
+        let mut seen = BTreeSet::new();
+        while let Some(task) = stack.pop() {
+            if task == first {
+                return true;
+            }
+            stack.extend(self.before[task].iter().copied().filter(|&task| seen.insert(task)));
+        }
+        false
+    }
+
+    /// A topological order, as near to the program's as it can be.
+    fn order(&self) -> Result<Vec<Task>> {
+        let count = self.tasks.len();
+        let mut waiting: Vec<usize> = self.before.iter().map(BTreeSet::len).collect();
+        let mut after = vec![Vec::new(); count];
+        for (task, before) in self.before.iter().enumerate() {
+            before.iter().for_each(|&earlier| after[earlier].push(task));
+        }
+        // A unit stands where its last node does: by then the program had everything that it needs.
+        let position = |task: usize| match self.tasks[task] {
+            Task::Unit(unit) => self.clusters.units[unit].nodes.last().copied().unwrap_or(0),
+            Task::Copy(_) => u32::MAX,
+        };
+        let mut ready: BTreeSet<(u32, usize)> =
+            (0..count).filter(|&task| waiting[task] == 0).map(|task| (position(task), task)).collect();
+        let mut order = Vec::with_capacity(count);
+        while let Some((_, task)) = ready.pop_first() {
+            order.push(self.tasks[task]);
+            for &next in &after[task] {
+                waiting[next] -= 1;
+                if waiting[next] == 0 {
+                    ready.insert((position(next), next));
+                }
+            }
+        }
+        if order.len() == count {
+            Ok(order)
+        } else {
+            Err(Error::Plan { pass: "schedule", what: "the launches wait for each other".into() })
+        }
+    }
+
+    /// What a unit launches.
+    fn launch(&self, unit: usize, buffers: &mut Buffers<'_>) -> Result<Launch> {
+        if self.clusters.units[unit].space.is_some() {
+            return map::launch(self.graph, self.clusters, unit, buffers);
+        }
+        let id = self.clusters.units[unit].nodes[0];
+        let node = &self.graph.nodes[id as usize];
+        let ty = |index: usize| self.graph.ty(node.inputs[index]);
+        let convolution = |kind, conv, x, w, y| LaunchKind::Convolution(Convolution { kind, conv, x, w, y });
+        let output = node.outputs[0];
+        let kind = match &node.op {
+            Op::Conv2d(conv) => {
+                convolution(ConvolutionKind::Forward, *conv, ty(0), ty(1).shape, output.shape)
+            }
+            Op::ConvBackwardData { conv, .. } => {
+                convolution(ConvolutionKind::BackwardData, *conv, output, ty(1).shape, ty(0).shape)
+            }
+            Op::ConvBackwardFilter { conv, .. } => {
+                convolution(ConvolutionKind::BackwardFilter, *conv, ty(0), output.shape, ty(1).shape)
+            }
+            Op::Matmul(matmul) => {
+                LaunchKind::Matmul(MatmulLaunch { matmul: *matmul, a: ty(0), b: ty(1).shape })
+            }
+            op => LaunchKind::Kernel(KernelSpec::Operation {
+                op: op.clone(),
+                inputs: node.inputs.iter().map(|&input| self.graph.ty(input)).collect(),
+                outputs: node.outputs.clone(),
+            }),
+        };
+        Ok(Launch {
+            kind,
+            reads: node.inputs.iter().map(|&input| buffers.of(input)).collect(),
+            writes: (0..node.outputs.len() as u16).map(|output| buffers.of(Value { node: id, output })).collect(),
+            label: format!("{} {output}", node.op.name()),
+        })
+    }
+}
