@@ -42,6 +42,13 @@ impl PartialEq for Device {
 }
 impl Eq for Device {}
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The modules are unloaded next, and kernels of theirs may still be running. What failed can be told no more.
+        let _ = self.compute.synchronize();
+    }
+}
+
 /// What a GPU is and has.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -175,7 +182,8 @@ impl Device {
         self.0.pool.release_unused()
     }
 
-    /// Waits until the GPU has finished everything, on all streams.
+    /// Waits until the GPU has finished everything, on all streams. Not while any of them is captured: the driver
+    /// refuses, and the capture is lost.
     ///
     /// # Errors
     /// [`Error::Driver`] with what earlier work failed with.

@@ -1,9 +1,11 @@
 //! Compilation by NVRTC and the disk cache of its results: no GPU needed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::SystemTime;
 
 use ocelli_cuda::Error;
@@ -157,6 +159,26 @@ fn an_entry_under_the_name_of_another_is_not_taken_for_it() {
     assert_eq!(cache.cubin(&scale(), "sm_90").unwrap(), sound);
 }
 
+/// Counts warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 #[test]
 #[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC")]
 fn a_directory_that_cannot_be_written_costs_only_the_entry() {
@@ -165,8 +187,12 @@ fn a_directory_that_cannot_be_written_costs_only_the_entry() {
     fs::write(&file, "in the way").unwrap();
     // A directory below a file: not even root can make it.
     let cache = KernelCache::new(file.join("kernels"));
-    assert!(cache.cubin(&scale(), "sm_90").unwrap().starts_with(b"\x7fELF"));
-    assert!(cache.cubin(&scale(), "sm_90").is_ok());
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        assert!(cache.cubin(&scale(), "sm_90").unwrap().starts_with(b"\x7fELF"));
+        assert!(cache.cubin(&scale(), "sm_90").is_ok());
+    });
+    assert_eq!(warnings.0.load(Ordering::SeqCst), 1, "reported once");
     let error = cache.check_writable().unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if path == cache.directory()), "{error:?}");
     assert!(error.to_string().contains("kernel cache"), "{error}");

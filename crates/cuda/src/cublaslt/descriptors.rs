@@ -123,3 +123,32 @@ impl Preference {
 fn address<T>(value: &T) -> *const c_void {
     ptr::from_ref(value).cast()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    #[cfg_attr(not(ocelli_cublaslt), ignore = "needs cuBLASLt")]
+    fn the_library_takes_every_attribute_with_the_type_we_give_it() {
+        let table = Table::get().unwrap();
+        let mut desc = MatmulDesc::new(table, table::COMPUTE_32F_FAST_TF32).unwrap();
+        desc.set(table::DESC_TRANSA, 1_i32).unwrap();
+        desc.set(table::DESC_TRANSB, 0_i32).unwrap();
+        desc.set(table::DESC_EPILOGUE, 6_i32).unwrap();
+        desc.set(table::DESC_BIAS_POINTER, 256_u64).unwrap();
+        let mut preference = Preference::new(table).unwrap();
+        preference.set(table::PREF_WORKSPACE_BYTES, 1_usize << 20).unwrap();
+        preference.set(table::PREF_REDUCTION_MASK, table::REDUCTION_IN_COMPUTE_TYPE).unwrap();
+        for attribute in table::PREF_ALIGNMENTS {
+            preference.set(attribute, 16_u32).unwrap();
+        }
+        Layout::new(table, table::R_16BF, 24, 40, 5).unwrap();
+        let error = desc.set(table::DESC_BIAS_POINTER, 1_u8).unwrap_err();
+        assert!(
+            matches!(&error, Error::CublasLt { name, .. } if name == "CUBLAS_STATUS_INVALID_VALUE"),
+            "{error:?}"
+        );
+    }
+}

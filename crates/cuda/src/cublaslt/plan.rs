@@ -72,9 +72,8 @@ pub(super) fn candidates(
     for attribute in table::PREF_ALIGNMENTS {
         preference.set(attribute, spec.alignment as u32)?;
     }
-    if spec.deterministic {
-        const COMPUTE_TYPE_AND_OUTPUT_TYPE: u32 = 2 | 4;
-        preference.set(table::PREF_REDUCTION_MASK, COMPUTE_TYPE_AND_OUTPUT_TYPE)?;
+    if spec.deterministic || spec.d_type != super::ScalarType::F32 {
+        preference.set(table::PREF_REDUCTION_MASK, table::REDUCTION_IN_COMPUTE_TYPE)?;
     }
     library.0.context.bind()?;
     let mut results = vec![HeuristicResult::default(); wanted];

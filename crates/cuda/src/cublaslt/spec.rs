@@ -91,8 +91,8 @@ pub struct MatmulSpec {
     pub d_type: ScalarType,
     /// Rounds f32 operands to TF32 (10 bits of mantissa) for the tensor cores; no effect on other types.
     pub tf32: bool,
-    /// Excludes split sums that are added up in place in D's type, whose rounding depends on how the sum was split.
-    /// cuBLASLt gives equal bits for equal plans on one GPU either way.
+    /// Excludes split sums whose parts are added up in D itself, one block after another. (For a 16-bit D they are
+    /// always excluded, so that every sum is rounded once.)
     pub deterministic: bool,
     /// What is done before D is written.
     pub epilogue: Epilogue,

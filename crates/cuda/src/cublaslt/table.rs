@@ -47,6 +47,8 @@ pub(super) const PREF_WORKSPACE_BYTES: c_int = 1;
 pub(super) const PREF_REDUCTION_MASK: c_int = 3;
 /// The alignments of A, B, C and D.
 pub(super) const PREF_ALIGNMENTS: std::ops::RangeInclusive<c_int> = 5..=8;
+// cublasLtReductionScheme_t: the parts of a split sum are added in f32, in a step of their own.
+pub(super) const REDUCTION_IN_COMPUTE_TYPE: u32 = 2;
 // cublasStatus_t
 pub(super) const NOT_SUPPORTED: c_int = 15;
 

@@ -94,7 +94,8 @@ impl Function {
     ///
     /// # Safety
     /// The arguments must match the kernel's parameters in number, order and type, and every pointer among them be
-    /// valid, for the accesses the kernel makes, until the stream has run it.
+    /// valid, for the accesses the kernel makes, until the stream has run it. A clone of the function must be kept as
+    /// long, as unloading its module does not wait; on a device's compute stream the device sees to that.
     pub unsafe fn launch(
         &self,
         stream: &Stream,

@@ -9,7 +9,7 @@ use cudarc::driver::sys;
 
 use super::cache::KernelCache;
 use super::{Function, KernelSource};
-use crate::context::Context;
+use crate::context::{CaptureSafe, Context};
 use crate::driver::cu;
 use crate::error::{Error, Result};
 
@@ -33,9 +33,9 @@ unsafe impl Sync for Inner {}
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The driver does not wait for kernels of the module that are still running.
-        if self.context.synchronize().is_ok() {
-            // SAFETY: last owner, and nothing of it is running.
+        if self.context.bind().is_ok() {
+            let _allowed = CaptureSafe::enter();
+            // SAFETY: last owner; that nothing of it is running is a promise of whoever launched.
             let _ = unsafe { sys::cuModuleUnload(self.raw) };
         }
     }

@@ -100,9 +100,11 @@ impl PinnedBuffer {
     }
 
     fn wait(&self) {
-        if self.copied.load(Ordering::Acquire)
-            && let Err(error) = self.last_copy.synchronize()
-        {
+        if !self.copied.load(Ordering::Acquire) {
+            return;
+        }
+        let _allowed = CaptureSafe::enter();
+        if let Err(error) = self.last_copy.synchronize() {
             tracing::error!(%error, "a copy of a pinned buffer failed; its contents are undefined");
         }
     }
