@@ -38,7 +38,8 @@ pub enum Error {
     },
     /// cuDNN has no engine for a graph under the given options.
     #[error(
-        "cuDNN {version} has no engine for {graph}: {candidates} candidates, {excluded} excluded by {options}; {reason}"
+        "cuDNN {version} has no engine for {graph} ({options}): {candidates} candidates, {excluded} of them ruled out by \
+         the options; {reason}"
     )]
     NoEngine {
         /// The library's version.

@@ -34,7 +34,14 @@ impl LoweredGraph {
         let operations = source
             .operations
             .iter()
-            .map(|operation| lowering.operation(operation))
+            .map(|operation| {
+                lowering.operation(operation).map_err(|error| match error {
+                    Error::Cudnn { call, status, name, reason } => {
+                        Error::Cudnn { call: format!("{call} for {operation}"), status, name, reason }
+                    }
+                    other => other,
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
 
         let mut graph =
