@@ -52,7 +52,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: gives back the one reference that `new` took; a failure at this point has no remedy.
-        let _ = unsafe { sys::cuDevicePrimaryCtxRelease_v2(self.device) };
+        let _ = unsafe { cu!(cuDevicePrimaryCtxRelease_v2(self.device)) };
     }
 }
 
@@ -68,7 +68,7 @@ impl CaptureSafe {
     pub(crate) fn enter() -> CaptureSafe {
         let mut previous = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: swaps this thread's mode with `previous`; on failure `previous` is left as it is.
-        let _ = unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut previous) };
+        let _ = unsafe { cu!(cuThreadExchangeStreamCaptureMode(&mut previous)) };
         CaptureSafe { previous }
     }
 }
@@ -76,6 +76,6 @@ impl CaptureSafe {
 impl Drop for CaptureSafe {
     fn drop(&mut self) {
         // SAFETY: restores the mode that `enter` found.
-        let _ = unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut self.previous) };
+        let _ = unsafe { cu!(cuThreadExchangeStreamCaptureMode(&mut self.previous)) };
     }
 }

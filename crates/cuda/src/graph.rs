@@ -104,7 +104,7 @@ impl Drop for CapturedGraph {
     fn drop(&mut self) {
         if !self.raw.is_null() && self.context.bind().is_ok() {
             // SAFETY: owned, destroyed once.
-            let _ = unsafe { sys::cuGraphDestroy(self.raw) };
+            let _ = unsafe { cu!(cuGraphDestroy(self.raw)) };
         }
     }
 }
@@ -132,7 +132,7 @@ fn count_allocations(graph: sys::CUgraph) -> Result<usize> {
         // Read as a number: a newer driver may know node types that the binding's enum does not.
         let mut kind = 0_u32;
         // SAFETY: the node belongs to a graph that is alive; the type is a 32-bit enum.
-        unsafe { cu!(cuGraphNodeGetType(node, (&raw mut kind).cast())) }?;
+        unsafe { cu!(cuGraphNodeGetType(node, &mut kind)) }?;
         found += match kind {
             ALLOC | FREE => 1,
             CHILD => {
@@ -205,7 +205,7 @@ impl Drop for ReplayGraph {
         let finished = launched_on.iter().all(|stream| stream.synchronize().is_ok());
         if self.context.bind().is_ok() {
             // SAFETY: owned, destroyed once; the driver defers it should a launch still be running.
-            let _ = unsafe { sys::cuGraphExecDestroy(self.raw) };
+            let _ = unsafe { cu!(cuGraphExecDestroy(self.raw)) };
         }
         if !finished {
             // Whether the GPU still touches it is unknown (a stream in capture, a failed device): better lost than reused.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cudarc::driver::sys;
 
 use crate::context::Context;
-use crate::driver::{check, cu};
+use crate::driver::{check, cu, table};
 use crate::error::{Error, Result};
 use crate::graph::Capture;
 use crate::memory::{DeviceBuffer, PinnedBuffer};
@@ -35,7 +35,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if self.context.bind().is_ok() {
             // SAFETY: last owner; the driver destroys the stream once its work is done.
-            let _ = unsafe { sys::cuStreamDestroy_v2(self.raw) };
+            let _ = unsafe { cu!(cuStreamDestroy_v2(self.raw)) };
         }
     }
 }
@@ -303,9 +303,10 @@ impl Event {
     /// [`Error::Driver`] with what the work before it failed with.
     pub fn is_done(&self) -> Result<bool> {
         self.context.bind()?;
+        const NOT_READY: i32 = sys::CUresult::CUDA_ERROR_NOT_READY as i32;
         // SAFETY: the handle is alive.
-        match unsafe { sys::cuEventQuery(self.raw) } {
-            sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+        match unsafe { (table()?.cuEventQuery)(self.raw) } {
+            NOT_READY => Ok(false),
             status => check("cuEventQuery", status).map(|()| true),
         }
     }
@@ -328,7 +329,7 @@ impl Drop for Event {
     fn drop(&mut self) {
         if self.context.bind().is_ok() {
             // SAFETY: last owner; the driver keeps the event until waits for it are over.
-            let _ = unsafe { sys::cuEventDestroy_v2(self.raw) };
+            let _ = unsafe { cu!(cuEventDestroy_v2(self.raw)) };
         }
     }
 }

@@ -36,7 +36,7 @@ impl Drop for Inner {
         if self.context.bind().is_ok() {
             let _allowed = CaptureSafe::enter();
             // SAFETY: last owner; that nothing of it is running is a promise of whoever launched.
-            let _ = unsafe { sys::cuModuleUnload(self.raw) };
+            let _ = unsafe { cu!(cuModuleUnload(self.raw)) };
         }
     }
 }

@@ -116,7 +116,7 @@ impl Drop for PinnedBuffer {
         if self.bytes > 0 && self.context.bind().is_ok() {
             let _allowed = CaptureSafe::enter();
             // SAFETY: allocated by `new`, freed once, and no tracked copy is under way.
-            let _ = unsafe { sys::cuMemFreeHost(self.address.as_ptr().cast()) };
+            let _ = unsafe { cu!(cuMemFreeHost(self.address.as_ptr().cast())) };
         }
     }
 }

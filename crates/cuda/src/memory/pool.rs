@@ -50,7 +50,7 @@ impl Backing for DriverBacking {
         }
         let _allowed = CaptureSafe::enter();
         // SAFETY: the allocator passes each address that `acquire` gave once, with no block of it in use.
-        let _ = unsafe { sys::cuMemFree_v2(address) };
+        let _ = unsafe { cu!(cuMemFree_v2(address)) };
     }
 }
 
