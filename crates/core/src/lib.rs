@@ -3,6 +3,7 @@ pub mod autograd;
 pub mod codegen;
 mod device;
 mod error;
+mod execute;
 pub mod graph;
 pub mod init;
 mod loss;
@@ -17,6 +18,7 @@ mod work;
 
 pub use device::{Buffer, Device, Executor, Half, Precision};
 pub use loss::CrossEntropyConfig;
+pub use execute::{Counters, Gpu, LaunchReport, PlanReport};
 pub use error::{Error, Origin, Result};
 pub use state::State;
 pub use tensor::{Data, Element, Tensor, evaluate, gradients};

@@ -34,7 +34,7 @@ impl Default for PlanOptions {
 }
 
 /// A list of launches over buffers whose places are known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// What is launched, in order.
     pub launches: Vec<Launch>,

@@ -1,0 +1,346 @@
+//! A plan bound to memory.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ocelli_cuda::cublaslt::{MatmulSpec, ScalarType};
+use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph};
+use ocelli_cudnn::Plan as Engine;
+
+use super::block::Block;
+use super::convolution::{self, W, X, Y};
+use super::launch::BoundLaunch;
+use super::report::{LaunchReport, PlanReport};
+use super::{Gpu, GpuValue, is_scalar};
+use crate::codegen::{Kernel, Scratch, generate};
+use crate::device::{Buffer, Precision};
+use crate::error::{Error, Result};
+use crate::plan::{BufferClass, BufferId, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan};
+use crate::tensor::Data;
+use crate::types::DType;
+use crate::work::Work;
+
+/// Memory that a plan reads and writes where it lies: states, and resident tensors.
+#[derive(Clone)]
+pub(super) struct Places {
+    states: Vec<DeviceBuffer>,
+    residents: Vec<Option<DeviceBuffer>>,
+}
+
+impl Places {
+    pub(super) fn of(gpu: &Gpu, work: &Work) -> Result<Places> {
+        let resident = |data: &Data| match data {
+            Data::Device { buffer, resident: true } => gpu.device_buffer(buffer).map(Some),
+            _ => Ok(None),
+        };
+        Ok(Places {
+            states: work.states.iter().map(|state| gpu.device_buffer(state.buffer())).collect::<Result<_>>()?,
+            residents: work.data.iter().map(|(_, data)| resident(data)).collect::<Result<_>>()?,
+        })
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = u64> {
+        let residents = self.residents.iter().map(|place| place.as_ref().map_or(0, DeviceBuffer::ptr));
+        self.states.iter().map(DeviceBuffer::ptr).chain(residents)
+    }
+}
+
+/// A plan bound to memory: everything that its launches touch is kept here.
+pub(super) struct BoundPlan {
+    plan: Arc<Plan>,
+    places: Places,
+    memory: Arc<Memory>,
+    block: Block,
+    launches: Arc<Vec<BoundLaunch>>,
+    how: Vec<String>,
+    replay: Option<ReplayGraph>,
+    runs: u64,
+    last_run: u64,
+}
+
+/// The memory of a bound plan. Nothing in it is read, it is only kept.
+struct Memory {
+    arena: DeviceBuffer,
+    workspace: DeviceBuffer,
+    /// Counters, constants and pointer tables.
+    kept: Vec<DeviceBuffer>,
+}
+
+/// A launch whose workspace is not placed yet.
+enum Prepared {
+    Kernel(Kernel),
+    Convolution(Arc<Engine>),
+    Matmul(ocelli_cuda::cublaslt::MatmulPlan),
+    Copy(usize),
+}
+
+impl BoundPlan {
+    /// Compiles, chooses engines, allocates.
+    pub(super) fn new(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places) -> Result<BoundPlan> {
+        let mut prepared = Vec::with_capacity(plan.launches.len());
+        let mut workspace_bytes = 0;
+        for launch in &plan.launches {
+            let ready = prepare(gpu, launch, work).map_err(|source| in_launch(launch, source))?;
+            workspace_bytes = workspace_bytes.max(ready.workspace_bytes());
+            prepared.push(ready);
+        }
+        let device = gpu.cuda();
+        let arena = device.alloc(plan.arena_bytes)?;
+        let workspace = device.alloc(workspace_bytes)?;
+        let block = Block::new(device, work)?;
+        let mut binder = Binder { gpu, plan: &plan, places: &places, block: &block, arena, workspace, kept: Vec::new() };
+        let mut launches = Vec::with_capacity(prepared.len());
+        let mut how = Vec::with_capacity(prepared.len());
+        for (launch, ready) in plan.launches.iter().zip(prepared) {
+            how.push(ready.describe());
+            launches.push(binder.bind(launch, ready).map_err(|source| in_launch(launch, source))?);
+        }
+        let memory = Memory { arena: binder.arena, workspace: binder.workspace, kept: binder.kept };
+        Ok(BoundPlan {
+            plan,
+            places,
+            memory: Arc::new(memory),
+            block,
+            launches: Arc::new(launches),
+            how,
+            replay: None,
+            runs: 0,
+            last_run: 0,
+        })
+    }
+
+    /// Whether the plan is bound to these places.
+    pub(super) fn is_at(&self, places: &Places) -> bool {
+        self.places.addresses().eq(places.addresses())
+    }
+
+    /// Runs the plan: the first time launch by launch, from the second on as a CUDA graph.
+    pub(super) fn run(&mut self, gpu: &Gpu, work: &Work) -> Result<()> {
+        self.runs += 1;
+        self.last_run = gpu.runs.load(Ordering::Relaxed);
+        self.block.fill(gpu, work)?;
+        let device = gpu.cuda();
+        if self.replay.is_none() && self.runs > 1 && !self.launches.is_empty() {
+            let capture = device.stream().begin_capture()?;
+            self.enqueue(gpu)?;
+            let keep: Vec<Box<dyn Any + Send + Sync>> = vec![
+                Box::new(Arc::clone(&self.memory)),
+                Box::new(Arc::clone(&self.launches)),
+                Box::new(self.places.clone()),
+            ];
+            self.replay = Some(capture.end()?.instantiate(keep)?);
+        }
+        match &self.replay {
+            Some(replay) => Ok(replay.launch(device.stream())?),
+            None => self.enqueue(gpu),
+        }
+    }
+
+    fn enqueue(&self, gpu: &Gpu) -> Result<()> {
+        for (launch, bound) in self.plan.launches.iter().zip(&*self.launches) {
+            bound.enqueue(gpu.cuda()).map_err(|source| in_launch(launch, source))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the roots' values out of the plan's memory: numbers go to the host, others to memory of their own.
+    pub(super) fn roots(&self, gpu: &Gpu) -> Result<Vec<Buffer>> {
+        let device = gpu.cuda();
+        let take = |&root: &BufferId| -> Result<Buffer> {
+            let spec = &self.plan.buffers[root as usize];
+            let (from, offset) = match spec.class {
+                BufferClass::Arena(offset) => (&self.memory.arena, offset),
+                BufferClass::State(index) => (&self.places.states[index as usize], 0),
+                BufferClass::Data { index, .. } => self.block.source(index, &self.places.residents)?,
+                BufferClass::Scalar(slot) => self.block.scalar_source(slot),
+            };
+            if is_scalar(spec.ty) {
+                return Ok(Arc::new(GpuValue::Scalar(gpu.readbacks.start(device, from, offset)?)));
+            }
+            let own = device.alloc(spec.ty.bytes())?;
+            device.stream().copy_device(&own, 0, from, offset, spec.ty.bytes())?;
+            Ok(Arc::new(GpuValue::Device(own)))
+        };
+        self.plan.roots.iter().map(take).collect()
+    }
+
+    pub(super) fn report(&self) -> PlanReport {
+        let launch = |(launch, how): (&Launch, &String)| LaunchReport { label: launch.label.clone(), how: how.clone() };
+        PlanReport {
+            launches: self.plan.launches.iter().zip(&self.how).map(launch).collect(),
+            arena_bytes: self.plan.arena_bytes,
+            workspace_bytes: self.memory.workspace.len(),
+            replayed: self.replay.is_some(),
+            last_run: self.last_run,
+        }
+    }
+}
+
+impl Prepared {
+    /// Bytes that the launch needs besides its operands, while it runs.
+    fn workspace_bytes(&self) -> usize {
+        match self {
+            Prepared::Kernel(kernel) => kernel.scratch.iter().map(partial_bytes).sum(),
+            Prepared::Convolution(engine) => engine.workspace_bytes(),
+            Prepared::Matmul(plan) => plan.workspace_bytes(),
+            Prepared::Copy(_) => 0,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Prepared::Kernel(kernel) => kernel.name.clone(),
+            Prepared::Convolution(engine) => engine.engine(),
+            Prepared::Matmul(plan) => format!("cuBLASLt {}", plan.spec()),
+            Prepared::Copy(bytes) => format!("copy of {bytes} bytes"),
+        }
+    }
+}
+
+fn partial_bytes(scratch: &Scratch) -> usize {
+    match scratch {
+        Scratch::Partial(bytes) => bytes.next_multiple_of(crate::plan::memory::ALIGNMENT),
+        Scratch::Counters(_) => 0,
+    }
+}
+
+fn prepare(gpu: &Gpu, launch: &Launch, work: &Work) -> Result<Prepared> {
+    Ok(match &launch.kind {
+        LaunchKind::Kernel(spec) => Prepared::Kernel(generate(spec, &gpu.target())?),
+        LaunchKind::Convolution(convolution) => {
+            let key = &work.key;
+            Prepared::Convolution(convolution::engine(gpu, convolution, key.precision, key.deterministic)?)
+        }
+        LaunchKind::Matmul(matmul) => {
+            let limit = 32 << 20;
+            let spec = matmul_spec(matmul, work.key.precision, work.key.deterministic)?;
+            Prepared::Matmul(gpu.cublaslt()?.plan(&spec, limit)?)
+        }
+        LaunchKind::Copy(bytes) => Prepared::Copy(*bytes),
+    })
+}
+
+fn matmul_spec(launch: &MatmulLaunch, precision: Precision, deterministic: bool) -> Result<MatmulSpec> {
+    let wrong = || Error::Plan { pass: "bind", what: "the operands of a matrix product do not fit".into() };
+    let (m, k, n) = launch.matmul.extents(launch.a.shape, launch.b).ok_or_else(wrong)?;
+    let scalar = match launch.a.dtype {
+        DType::F32 => ScalarType::F32,
+        DType::F16 => ScalarType::F16,
+        DType::BF16 => ScalarType::BF16,
+        DType::I32 | DType::U8 => return Err(wrong()),
+    };
+    Ok(MatmulSpec {
+        transpose_a: launch.matmul.transpose_a,
+        transpose_b: launch.matmul.transpose_b,
+        tf32: precision == Precision::Tf32,
+        deterministic,
+        ..MatmulSpec::new(m, n, k, scalar)
+    })
+}
+
+fn in_launch(launch: &Launch, source: Error) -> Error {
+    Error::Execution { operation: launch.label.clone(), source: Box::new(source) }
+}
+
+struct Binder<'a> {
+    gpu: &'a Gpu,
+    plan: &'a Plan,
+    places: &'a Places,
+    block: &'a Block,
+    arena: DeviceBuffer,
+    workspace: DeviceBuffer,
+    kept: Vec<DeviceBuffer>,
+}
+
+impl Binder<'_> {
+    /// The buffer that a value lies in, and where in it.
+    fn place(&self, buffer: BufferId) -> Result<(DeviceBuffer, usize)> {
+        let borrowed = match self.plan.buffers[buffer as usize].class {
+            BufferClass::Arena(offset) => (&self.arena, offset),
+            BufferClass::State(index) => {
+                let missing = || Error::Plan { pass: "bind", what: format!("state {index} is not bound") };
+                (self.places.states.get(index as usize).ok_or_else(missing)?, 0)
+            }
+            BufferClass::Data { index, .. } => self.block.source(index, &self.places.residents)?,
+            BufferClass::Scalar(slot) => self.block.scalar_source(slot),
+        };
+        Ok((borrowed.0.clone(), borrowed.1))
+    }
+
+    fn address(&self, buffer: BufferId) -> Result<u64> {
+        self.place(buffer).map(|(memory, offset)| memory.ptr() + offset as u64)
+    }
+
+    fn bind(&mut self, launch: &Launch, prepared: Prepared) -> Result<BoundLaunch> {
+        let reads = launch.reads.iter().map(|&read| self.address(read)).collect::<Result<Vec<u64>>>()?;
+        let writes = launch.writes.iter().map(|&write| self.address(write)).collect::<Result<Vec<u64>>>()?;
+        Ok(match prepared {
+            Prepared::Kernel(kernel) => self.kernel(kernel, &reads, &writes)?,
+            Prepared::Convolution(engine) => {
+                let LaunchKind::Convolution(convolution) = launch.kind else {
+                    return Err(Error::Plan { pass: "bind", what: "no convolution".into() });
+                };
+                let pointers = match convolution.kind {
+                    ConvolutionKind::Forward => [(X, reads[0]), (W, reads[1]), (Y, writes[0])],
+                    ConvolutionKind::BackwardData => [(Y, reads[0]), (W, reads[1]), (X, writes[0])],
+                    ConvolutionKind::BackwardFilter => [(X, reads[0]), (Y, reads[1]), (W, writes[0])],
+                };
+                BoundLaunch::Convolution(engine.bind(&pointers, self.workspace.ptr())?)
+            }
+            Prepared::Matmul(plan) => {
+                let workspace = self.workspace.ptr();
+                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], workspace }
+            }
+            Prepared::Copy(bytes) => {
+                BoundLaunch::Copy { from: self.place(launch.reads[0])?, to: self.place(launch.writes[0])?, bytes }
+            }
+        })
+    }
+
+    fn kernel(&mut self, kernel: Kernel, reads: &[u64], writes: &[u64]) -> Result<BoundLaunch> {
+        let device = self.gpu.cuda();
+        let Kernel { name, source, .. } = &kernel;
+        let module = device.compile(&KernelSource { name: name.clone(), source: source.clone(), options: Vec::new() })?;
+        let function = module.function(name)?;
+        if kernel.shared_bytes > 48 << 10 {
+            function.set_max_dynamic_shared(kernel.shared_bytes)?;
+        }
+        let mut args = KernelArgs::new();
+        if kernel.pointer_table {
+            let table: Vec<u8> = reads.iter().chain(writes).flat_map(|address| address.to_ne_bytes()).collect();
+            args.push_ptr(self.keep(&table)?);
+        } else {
+            reads.iter().chain(writes).for_each(|&address| _ = args.push_ptr(address));
+        }
+        let mut partial = self.workspace.ptr();
+        for scratch in &kernel.scratch {
+            match *scratch {
+                Scratch::Partial(_) => {
+                    args.push_ptr(partial);
+                    partial += partial_bytes(scratch) as u64;
+                }
+                Scratch::Counters(count) => _ = args.push_ptr(self.keep(&vec![0; 4 * count])?),
+            }
+        }
+        if !kernel.constants.is_empty() {
+            let bytes: Vec<u8> = kernel.constants.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            args.push_ptr(self.keep(&bytes)?);
+        }
+        if kernel.header {
+            args.push_ptr(self.block.header());
+        }
+        let Kernel { grid, block, shared_bytes, .. } = kernel;
+        Ok(BoundLaunch::Kernel { function, grid, block, shared_bytes, args })
+    }
+
+    /// Puts bytes where they stay as long as the plan.
+    fn keep(&mut self, bytes: &[u8]) -> Result<u64> {
+        let device = self.gpu.cuda();
+        let memory = device.alloc(bytes.len())?;
+        device.stream().upload(&memory, 0, bytes)?;
+        let address = memory.ptr();
+        self.kept.push(memory);
+        Ok(address)
+    }
+}

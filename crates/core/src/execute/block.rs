@@ -1,0 +1,112 @@
+//! The block: all that a run gets from the host, in one piece of memory that one copy fills.
+//!
+//! It holds the header (seed and step), the scalars, and the data leaves that are not resident. The host writes it into
+//! a ring of pinned buffers; a buffer is used again only when its copy is done.
+
+use ocelli_cuda::{Device, DeviceBuffer, Event, PinnedBuffer};
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use crate::plan::memory::ALIGNMENT;
+use crate::tensor::Data;
+use crate::types::TensorType;
+use crate::work::Work;
+
+/// Bytes of the header: seed (8), step (4), unused (4).
+const HEADER: usize = 16;
+/// Pinned buffers in the ring.
+const RING: usize = 4;
+
+pub(super) struct Block {
+    memory: DeviceBuffer,
+    ring: Vec<Slot>,
+    next: usize,
+    /// The offset of each data leaf in the block; `None` for resident ones.
+    data: Vec<Option<usize>>,
+}
+
+struct Slot {
+    memory: PinnedBuffer,
+    copied: Event,
+}
+
+impl Block {
+    pub(super) fn new(device: &Device, work: &Work) -> Result<Block> {
+        let mut end = (HEADER + 4 * work.scalars.len()).next_multiple_of(ALIGNMENT);
+        let mut data = Vec::with_capacity(work.data.len());
+        for (ty, source) in &work.data {
+            data.push(match source {
+                Data::Device { resident: true, .. } => None,
+                _ => {
+                    let offset = end;
+                    end = (end + ty.bytes()).next_multiple_of(ALIGNMENT);
+                    Some(offset)
+                }
+            });
+        }
+        let slot = |_| Ok(Slot { memory: device.alloc_pinned(end)?, copied: device.stream().record()? });
+        Ok(Block { memory: device.alloc(end)?, ring: (0..RING).map(slot).collect::<Result<_>>()?, next: 0, data })
+    }
+
+    /// Where the header lies.
+    pub(super) fn header(&self) -> u64 {
+        self.memory.ptr()
+    }
+
+    /// Where a scalar lies: in which memory, and at which offset.
+    pub(super) fn scalar_source(&self, slot: u32) -> (&DeviceBuffer, usize) {
+        (&self.memory, HEADER + 4 * slot as usize)
+    }
+
+    /// Where a data leaf lies: in the block, or, resident, where its tensor does.
+    pub(super) fn source<'a>(
+        &'a self,
+        index: u32,
+        residents: &'a [Option<DeviceBuffer>],
+    ) -> Result<(&'a DeviceBuffer, usize)> {
+        let missing = || Error::Plan { pass: "bind", what: format!("data leaf {index} is not bound") };
+        match self.data.get(index as usize).ok_or_else(missing)? {
+            Some(offset) => Ok((&self.memory, *offset)),
+            None => Ok((residents.get(index as usize).and_then(Option::as_ref).ok_or_else(missing)?, 0)),
+        }
+    }
+
+    /// Sends a run's numbers to the GPU, without waiting for them to arrive.
+    pub(super) fn fill(&mut self, gpu: &Gpu, work: &Work) -> Result<()> {
+        let stream = gpu.cuda().stream();
+        let index = self.next;
+        self.next = (self.next + 1) % RING;
+        let slot = &mut self.ring[index];
+        slot.copied.synchronize()?;
+        let bytes = slot.memory.as_mut_slice();
+        bytes[..8].copy_from_slice(&work.seed.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&work.step.to_ne_bytes());
+        for (i, scalar) in work.scalars.iter().enumerate() {
+            bytes[HEADER + 4 * i..HEADER + 4 * i + 4].copy_from_slice(&scalar.to_ne_bytes());
+        }
+        let mut used = HEADER + 4 * work.scalars.len();
+        for ((ty, source), offset) in work.data.iter().zip(&self.data) {
+            if let (Data::Host(values), Some(offset)) = (source, offset) {
+                let target = bytes.get_mut(*offset..offset + ty.bytes()).ok_or_else(|| wrong_size(*ty))?;
+                if values.len() != target.len() {
+                    return Err(wrong_size(*ty));
+                }
+                target.copy_from_slice(values);
+                used = offset + ty.bytes();
+            }
+        }
+        stream.copy_to_device(&self.memory, 0, &slot.memory, 0, used)?;
+        slot.copied.record_on(stream)?;
+        for ((ty, source), offset) in work.data.iter().zip(&self.data) {
+            if let (Data::Device { buffer, .. }, Some(offset)) = (source, offset) {
+                let from = gpu.device_buffer(buffer)?;
+                stream.copy_device(&self.memory, *offset, &from, 0, ty.bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong_size(ty: TensorType) -> Error {
+    Error::Plan { pass: "execute", what: format!("the values of a {ty} leaf have another size") }
+}

@@ -1,0 +1,189 @@
+//! Convolutions through cuDNN: descriptions, and the choice of an engine by measured times.
+
+use std::sync::Arc;
+
+use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource};
+use ocelli_cudnn::{ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, TensorSpec};
+
+use super::Gpu;
+use crate::device::Precision;
+use crate::error::Result;
+use crate::plan::{Convolution, ConvolutionKind};
+use crate::types::{DType, Shape};
+
+/// The identities of the image, the filter and the output in cuDNN's graph.
+pub(super) const X: i64 = 1;
+/// See [`X`].
+pub(super) const W: i64 = 2;
+/// See [`X`].
+pub(super) const Y: i64 = 3;
+
+/// The largest workspace that a convolution may ask for.
+const WORKSPACE_LIMIT: usize = 1 << 29;
+
+/// The element type in cuDNN's terms.
+pub(super) fn data_type(dtype: DType) -> DataType {
+    match dtype {
+        DType::F32 => DataType::F32,
+        DType::F16 => DataType::F16,
+        DType::BF16 => DataType::BF16,
+        DType::I32 => DataType::I32,
+        DType::U8 => DataType::U8,
+    }
+}
+
+/// What cuDNN is to do.
+pub(super) fn describe(convolution: &Convolution) -> OperationGraph {
+    let dtype = data_type(convolution.x.dtype);
+    let extents = |shape: Shape| shape.aligned().map(|extent| extent as i64);
+    let [n, h, width, c] = extents(convolution.x.shape);
+    let [k, r, s, per_group] = extents(convolution.w);
+    let [_, p, q, _] = extents(convolution.y);
+    let align = |spec: TensorSpec| spec.aligned(crate::plan::memory::ALIGNMENT as i64);
+    let x = align(TensorSpec::nhwc(X, dtype, n, h, width, c));
+    let w = align(TensorSpec::krsc(W, dtype, k, r, s, per_group));
+    let y = align(TensorSpec::nhwc(Y, dtype, n, p, q, k));
+    let pair = |extents: [usize; 2]| extents.map(|extent| extent as i64);
+    let spec = ConvolutionSpec {
+        padding: pair(convolution.conv.padding),
+        stride: pair(convolution.conv.stride),
+        dilation: pair(convolution.conv.dilation),
+        compute: DataType::F32,
+    };
+    OperationGraph::new(vec![match convolution.kind {
+        ConvolutionKind::Forward => Operation::ConvolutionForward { x, w, y, spec },
+        ConvolutionKind::BackwardData => Operation::ConvolutionBackwardData { dy: y, w, dx: x, spec },
+        ConvolutionKind::BackwardFilter => Operation::ConvolutionBackwardFilter { x, dy: y, dw: w, spec },
+    }])
+}
+
+/// Which engines may be used.
+pub(super) fn options(dtype: DType, precision: Precision, deterministic: bool) -> PlanOptions {
+    PlanOptions {
+        deterministic,
+        tensor_cores: dtype.is_half() || precision != Precision::F32,
+        workspace_limit: WORKSPACE_LIMIT,
+        allow_runtime_compiled: false,
+    }
+}
+
+/// The fastest engine, measured once and remembered on disk; in deterministic runs the first of cuDNN's heuristics, as
+/// measured times may choose another one tomorrow.
+pub(super) fn engine(
+    gpu: &Gpu,
+    convolution: &Convolution,
+    precision: Precision,
+    deterministic: bool,
+) -> Result<Arc<Engine>> {
+    let (cudnn, graph) = (gpu.cudnn()?, describe(convolution));
+    let mut options = options(convolution.x.dtype, precision, deterministic);
+    if deterministic {
+        return Ok(match cudnn.plan(&graph, &options) {
+            Err(error) if error.is_refusal() => {
+                options.allow_runtime_compiled = true;
+                cudnn.plan(&graph, &options)?
+            }
+            result => result?,
+        });
+    }
+    let mut operands = None;
+    let mut time = |engine: &Engine| -> ocelli_cudnn::Result<Option<f32>> {
+        if operands.is_none() {
+            operands = Some(Operands::new(gpu, convolution)?);
+        }
+        operands.as_ref().map_or(Ok(None), |operands| operands.time(gpu, engine))
+    };
+    match cudnn.autotune(&graph, &options, &mut time) {
+        Err(error) if error.is_refusal() => {
+            options.allow_runtime_compiled = true;
+            Ok(cudnn.autotune(&graph, &options, &mut time)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Several sets of random operands, more than the L2 cache holds where memory allows, so that each launch finds its
+/// operands as a step would: not in the cache.
+struct Operands {
+    sets: Vec<[DeviceBuffer; 3]>,
+}
+
+/// Launches that are timed, after one that is not.
+const TIMED: usize = 6;
+
+impl Operands {
+    fn new(gpu: &Gpu, convolution: &Convolution) -> ocelli_cudnn::Result<Operands> {
+        let device = gpu.cuda();
+        let bytes = convolution.x.dtype.bytes();
+        let sizes = [convolution.x.shape, convolution.w, convolution.y].map(|shape| shape.elements() * bytes);
+        let cache = device.properties().l2_bytes;
+        let sets = (2 * cache).div_ceil(sizes.iter().sum::<usize>().max(1)).clamp(1, TIMED);
+        let fill = device.compile(&KernelSource {
+            name: "fill_random".into(),
+            source: FILL_RANDOM.into(),
+            options: Vec::new(),
+        })?;
+        let fill = fill.function("fill_random")?;
+        let make = |size: usize| -> ocelli_cudnn::Result<DeviceBuffer> {
+            let buffer = device.alloc(size)?;
+            let mut args = KernelArgs::new();
+            args.push_ptr(buffer.ptr()).push_u64((size / bytes) as u64).push_u32(u32::from(convolution.x.dtype.is_half()));
+            super::launch::fill(&fill, device.stream(), &args)?;
+            Ok(buffer)
+        };
+        let sets = (0..sets)
+            .map(|_| Ok([make(sizes[0])?, make(sizes[1])?, make(sizes[2])?]))
+            .collect::<ocelli_cudnn::Result<_>>()?;
+        Ok(Operands { sets })
+    }
+
+    /// The median milliseconds of a launch, or `None` when the engine refuses.
+    fn time(&self, gpu: &Gpu, engine: &Engine) -> ocelli_cudnn::Result<Option<f32>> {
+        let stream = gpu.cuda().stream();
+        let workspace = match gpu.cuda().alloc(engine.workspace_bytes()) {
+            Ok(workspace) => workspace,
+            Err(ocelli_cuda::Error::OutOfMemory { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut times = Vec::with_capacity(TIMED);
+        for launch in 0..=TIMED {
+            let [x, w, y] = &self.sets[launch % self.sets.len()];
+            let pointers = [(X, x.ptr()), (W, w.ptr()), (Y, y.ptr())];
+            let start = stream.record_timed()?;
+            match super::launch::convolve_once(engine, &pointers, workspace.ptr()) {
+                Ok(()) => {}
+                Err(error) if error.is_refusal() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            let end = stream.record_timed()?;
+            if launch > 0 {
+                times.push((start, end));
+            }
+        }
+        stream.synchronize()?;
+        let mut times = times
+            .iter()
+            .map(|(start, end)| end.elapsed_ms(start))
+            .collect::<ocelli_cuda::Result<Vec<f32>>>()?;
+        times.sort_by(f32::total_cmp);
+        Ok(times.get(times.len() / 2).copied())
+    }
+}
+
+/// Fills a tensor with numbers in -1..1: tensor cores draw more power, and run slower, on such than on zeros. In 16 bits
+/// it writes fp16 bit patterns, which are harmless small numbers as bf16.
+const FILL_RANDOM: &str = r#"
+extern "C" __global__ void fill_random(void* out, unsigned long long count, unsigned int half) {
+    unsigned long long stride = (unsigned long long)gridDim.x * blockDim.x;
+    for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) {
+        unsigned int h = (unsigned int)i * 2654435761u + (unsigned int)(i >> 32);
+        h ^= h >> 16; h *= 0x85ebca6bu; h ^= h >> 13; h *= 0xc2b2ae35u; h ^= h >> 16;
+        if (half) {
+            unsigned short sign = (unsigned short)((h & 1u) << 15), bits = (unsigned short)(0x3000u + ((h >> 8) & 0x0bffu));
+            ((unsigned short*)out)[i] = sign | bits;
+        } else {
+            ((float*)out)[i] = (float)(int)h * (1.0f / 2147483648.0f);
+        }
+    }
+}
+"#;

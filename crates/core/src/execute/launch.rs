@@ -1,0 +1,74 @@
+//! Launches bound to memory.
+//!
+//! This is the one place of this crate with `unsafe` code: a launch hands bare addresses to a kernel or a library, and
+//! whether they are valid is known where the plan is bound to memory, here, and nowhere below. What makes it sound: the
+//! planner gives each buffer the bytes of its type and a place that no other live buffer overlaps (held by tests),
+//! [`super::bind`] keeps all memory that addresses point into for as long as the plan, and the stream runs launches in
+//! order.
+
+use ocelli_cuda::cublaslt::MatmulPlan;
+use ocelli_cuda::{Device, DeviceBuffer, Function, KernelArgs, Stream};
+use ocelli_cudnn::{BoundPlan as BoundEngine, Plan as Engine};
+
+use crate::error::Result;
+
+/// A launch whose operands lie at known addresses.
+pub(super) enum BoundLaunch {
+    /// A kernel of ours.
+    Kernel {
+        function: Function,
+        grid: [u32; 3],
+        block: [u32; 3],
+        shared_bytes: u32,
+        args: KernelArgs,
+    },
+    /// A convolution.
+    Convolution(BoundEngine),
+    /// A matrix product.
+    Matmul { plan: MatmulPlan, a: u64, b: u64, d: u64, workspace: u64 },
+    /// A copy between two places that are kept, from and to with their offsets.
+    Copy { from: (DeviceBuffer, usize), to: (DeviceBuffer, usize), bytes: usize },
+}
+
+impl BoundLaunch {
+    /// Enqueues the launch on the compute stream. Allocates nothing, so that it can be captured.
+    pub(super) fn enqueue(&self, device: &Device) -> Result<()> {
+        let stream = device.stream();
+        match self {
+            BoundLaunch::Kernel { function, grid, block, shared_bytes, args } => {
+                // SAFETY: the arguments were made from the kernel's own description, in its order; the memory that they
+                // point into is kept by the bound plan that owns this launch, and is as large as the planner's types say.
+                unsafe { function.launch(stream, *grid, *block, *shared_bytes, args)? };
+            }
+            BoundLaunch::Convolution(engine) => {
+                // SAFETY: as above; the workspace is at least as large as the engine asked for.
+                unsafe { engine.execute()? };
+            }
+            BoundLaunch::Matmul { plan, a, b, d, workspace } => {
+                // SAFETY: as above.
+                unsafe { plan.execute(stream, *a, *b, *d, 0, *workspace, 1.0, 0.0)? };
+            }
+            BoundLaunch::Copy { from, to, bytes } => {
+                stream.copy_device(&to.0, to.1, &from.0, from.1, *bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs an engine once, on operands that the caller keeps until the stream is done.
+pub(super) fn convolve_once(
+    engine: &Engine,
+    pointers: &[(i64, u64)],
+    workspace: u64,
+) -> ocelli_cudnn::Result<()> {
+    // SAFETY: the caller made the operands from the engine's own description and waits for the stream before it drops them.
+    unsafe { engine.execute(pointers, workspace) }
+}
+
+/// Launches the kernel that fills a tensor with random numbers, whose arguments the caller made for it.
+pub(super) fn fill(function: &Function, stream: &Stream, args: &KernelArgs) -> ocelli_cuda::Result<()> {
+    // SAFETY: the arguments are the address of a buffer, its number of elements and a flag, as the kernel declares them;
+    // the buffer is freed in stream order.
+    unsafe { function.launch(stream, [1024, 1, 1], [256, 1, 1], 0, args) }
+}

@@ -1,0 +1,287 @@
+//! The executor: binds plans to memory on the GPU, runs them, and replays them as CUDA graphs.
+//!
+//! A plan is looked up by its [`WorkKey`]. Its first run launches one by one, as a real step; the second captures the
+//! same launches into a CUDA graph; from then on a step is one copy of inputs and one replay, with no allocation, no
+//! planning and no waiting.
+
+mod bind;
+mod block;
+mod convolution;
+mod launch;
+mod readback;
+mod report;
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ocelli_cuda::cublaslt::CublasLt;
+use ocelli_cuda::{Device as CudaDevice, DeviceBuffer, MemoryStats};
+use ocelli_cudnn::Cudnn;
+use rustc_hash::FxHashMap;
+
+use crate::codegen::Target;
+use crate::device::{Buffer, Device, Executor};
+use crate::error::{Error, Result};
+use crate::plan::{Plan, PlanOptions, plan};
+use crate::types::{Shape, TensorType};
+use crate::work::{Work, WorkKey};
+use bind::BoundPlan;
+use readback::{Readback, Readbacks};
+
+pub use report::{Counters, LaunchReport, PlanReport};
+
+/// The executor of one GPU.
+pub struct Gpu {
+    device: CudaDevice,
+    cudnn: OnceLock<Cudnn>,
+    cublaslt: OnceLock<CublasLt>,
+    plans: Mutex<FxHashMap<WorkKey, Planned>>,
+    readbacks: Arc<Readbacks>,
+    options: PlanOptions,
+    planned: AtomicU64,
+    bound: AtomicU64,
+    runs: AtomicU64,
+}
+
+/// A plan, and its bindings to states and resident tensors; the one used last comes last.
+struct Planned {
+    plan: Arc<Plan>,
+    bound: Vec<BoundPlan>,
+}
+
+/// At most this many bindings of one plan are kept.
+const MAX_BINDINGS: usize = 4;
+
+/// A tensor's values on the GPU.
+pub(crate) enum GpuValue {
+    /// In memory of its own.
+    Device(DeviceBuffer),
+    /// One number on its way to the host.
+    Scalar(Readback),
+}
+
+impl Device {
+    /// The GPU of this ordinal, counted from 0.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] when there is no driver or no such GPU; it says what to do.
+    pub fn new(ordinal: usize) -> Result<Device> {
+        Device::with_plan_options(ordinal, PlanOptions::default())
+    }
+
+    /// The same with optimisations of the planner switched off, to find out which of them is at fault.
+    ///
+    /// # Errors
+    /// As [`Device::new`].
+    pub fn with_plan_options(ordinal: usize, options: PlanOptions) -> Result<Device> {
+        Ok(Device::with_executor(Box::new(Gpu::new(CudaDevice::new(ordinal)?, options))))
+    }
+
+    /// The GPU behind this device; `None` when the oracle stands in for it.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.executor().as_any().downcast_ref()
+    }
+
+    /// Waits until all work has been done.
+    ///
+    /// # Errors
+    /// What any of that work failed with.
+    pub fn synchronize(&self) -> Result<()> {
+        self.gpu().map_or(Ok(()), |gpu| Ok(gpu.device.synchronize()?))
+    }
+}
+
+impl Gpu {
+    fn new(device: CudaDevice, options: PlanOptions) -> Gpu {
+        Gpu {
+            device,
+            cudnn: OnceLock::new(),
+            cublaslt: OnceLock::new(),
+            plans: Mutex::new(FxHashMap::default()),
+            readbacks: Arc::default(),
+            options,
+            planned: AtomicU64::new(0),
+            bound: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
+        }
+    }
+
+    /// The CUDA device.
+    pub fn cuda(&self) -> &CudaDevice {
+        &self.device
+    }
+
+    /// cuDNN, opened when it is first needed.
+    ///
+    /// # Errors
+    /// [`Error::Cudnn`] when it is missing or too old.
+    pub fn cudnn(&self) -> Result<&Cudnn> {
+        if self.cudnn.get().is_none() {
+            let opened = Cudnn::new(&self.device)?;
+            return Ok(self.cudnn.get_or_init(|| opened));
+        }
+        self.cudnn.get().ok_or_else(|| Error::Plan { pass: "bind", what: "cuDNN vanished".into() })
+    }
+
+    /// cuBLASLt, opened when it is first needed.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] when it is missing.
+    pub fn cublaslt(&self) -> Result<&CublasLt> {
+        if self.cublaslt.get().is_none() {
+            let opened = CublasLt::new(&self.device)?;
+            return Ok(self.cublaslt.get_or_init(|| opened));
+        }
+        self.cublaslt.get().ok_or_else(|| Error::Plan { pass: "bind", what: "cuBLASLt vanished".into() })
+    }
+
+    /// What kernels are generated for.
+    pub fn target(&self) -> Target {
+        let properties = self.device.properties();
+        Target {
+            compute_capability: properties.compute_capability,
+            multiprocessors: properties.multiprocessors,
+        }
+    }
+
+    /// Bytes of device memory in use, at most so far, and left.
+    ///
+    /// # Errors
+    /// A failure of the driver.
+    pub fn memory(&self) -> Result<MemoryStats> {
+        Ok(self.device.memory()?)
+    }
+
+    /// How often something was planned, bound and run; a training loop plans and binds nothing after its second step.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            planned: self.planned.load(Ordering::Relaxed),
+            bound: self.bound.load(Ordering::Relaxed),
+            runs: self.runs.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What each plan consists of, the latest used last.
+    pub fn report(&self) -> Vec<PlanReport> {
+        let plans = self.plans();
+        let mut reports: Vec<PlanReport> = plans.values().flat_map(|p| p.bound.iter().map(BoundPlan::report)).collect();
+        reports.sort_by_key(|report| report.last_run);
+        reports
+    }
+
+    fn plans(&self) -> MutexGuard<'_, FxHashMap<WorkKey, Planned>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn value(buffer: &Buffer) -> Result<&GpuValue> {
+        let foreign = || Error::Plan { pass: "execute", what: "a buffer belongs to another executor".into() };
+        buffer.downcast_ref::<GpuValue>().ok_or_else(foreign)
+    }
+
+    /// The device memory that holds a value; a number that went to the host is brought back.
+    pub(crate) fn device_buffer(&self, buffer: &Buffer) -> Result<DeviceBuffer> {
+        match Gpu::value(buffer)? {
+            GpuValue::Device(memory) => Ok(memory.clone()),
+            GpuValue::Scalar(readback) => {
+                let memory = self.device.alloc(4)?;
+                self.device.stream().upload(&memory, 0, &readback.wait()?)?;
+                Ok(memory)
+            }
+        }
+    }
+
+    /// Allocates; when memory is short, gives up what bound plans hold and tries again.
+    fn alloc(&self, bytes: usize, plans: Option<&mut FxHashMap<WorkKey, Planned>>) -> Result<DeviceBuffer> {
+        match (self.device.alloc(bytes), plans) {
+            (Err(ocelli_cuda::Error::OutOfMemory { .. }), Some(plans)) => {
+                self.device.synchronize()?;
+                plans.values_mut().for_each(|planned| planned.bound.clear());
+                Ok(self.device.alloc(bytes)?)
+            }
+            (result, _) => Ok(result?),
+        }
+    }
+}
+
+impl Executor for Gpu {
+    fn upload(&self, ty: TensorType, bytes: &[u8]) -> Result<Buffer> {
+        let memory = self.alloc(ty.bytes(), Some(&mut self.plans()))?;
+        self.device.stream().upload(&memory, 0, bytes)?;
+        Ok(Arc::new(GpuValue::Device(memory)))
+    }
+
+    fn overwrite(&self, buffer: &Buffer, _: TensorType, bytes: &[u8]) -> Result<()> {
+        Ok(self.device.stream().upload(&self.device_buffer(buffer)?, 0, bytes)?)
+    }
+
+    fn duplicate(&self, buffer: &Buffer, ty: TensorType) -> Result<Buffer> {
+        let (from, to) = (self.device_buffer(buffer)?, self.device.alloc(ty.bytes())?);
+        self.device.stream().copy_device(&to, 0, &from, 0, ty.bytes())?;
+        Ok(Arc::new(GpuValue::Device(to)))
+    }
+
+    fn download(&self, buffer: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
+        match Gpu::value(buffer)? {
+            GpuValue::Scalar(readback) => Ok(readback.wait()?.to_vec()),
+            GpuValue::Device(memory) => {
+                let mut bytes = vec![0; ty.bytes()];
+                self.device.stream().download(memory, 0, &mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let mut plans = self.plans();
+        if !plans.contains_key(&work.key) {
+            let plan = Arc::new(plan(&work.key.expand()?, self.options)?);
+            self.planned.fetch_add(1, Ordering::Relaxed);
+            plans.insert(work.key.clone(), Planned { plan, bound: Vec::new() });
+        }
+        let places = bind::Places::of(self, work)?;
+        let found = plans.get(&work.key).and_then(|p| p.bound.iter().position(|bound| bound.is_at(&places)));
+        if found.is_none() {
+            let plan = plans.get(&work.key).map(|planned| Arc::clone(&planned.plan)).unwrap_or_default();
+            let bound = match BoundPlan::new(self, Arc::clone(&plan), work, places.clone()) {
+                Err(error) if is_out_of_memory(&error) => {
+                    self.device.synchronize()?;
+                    plans.values_mut().for_each(|planned| planned.bound.clear());
+                    BoundPlan::new(self, plan, work, places)?
+                }
+                result => result?,
+            };
+            self.bound.fetch_add(1, Ordering::Relaxed);
+            if let Some(planned) = plans.get_mut(&work.key) {
+                if planned.bound.len() == MAX_BINDINGS {
+                    planned.bound.remove(0);
+                }
+                planned.bound.push(bound);
+            }
+        }
+        let missing = || Error::Plan { pass: "execute", what: "a plan vanished".into() };
+        let planned = plans.get_mut(&work.key).ok_or_else(missing)?;
+        let position = found.unwrap_or(planned.bound.len().saturating_sub(1));
+        let bound = planned.bound.get_mut(position).ok_or_else(missing)?;
+        bound.run(self, work)?;
+        bound.roots(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn is_out_of_memory(error: &Error) -> bool {
+    match error {
+        Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. }) => true,
+        Error::Execution { source, .. } => is_out_of_memory(source),
+        _ => false,
+    }
+}
+
+/// Whether a root is one `f32`, which goes to the host by itself.
+fn is_scalar(ty: TensorType) -> bool {
+    ty == TensorType { shape: Shape::SCALAR, ..TensorType::scalar() }
+}
