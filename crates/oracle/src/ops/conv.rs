@@ -1,0 +1,60 @@
+//! A convolution is a sum of products `x[i] * w[j]` into `y[k]`; each gradient sums the same triples with the roles
+//! exchanged.
+
+use ocelli_core::Shape;
+use ocelli_core::ops::Conv2d;
+
+use crate::host_tensor::{HostTensor, offset};
+
+pub(super) fn conv2d(conv: &Conv2d, x: &HostTensor, w: &HostTensor, output: Shape) -> Vec<f64> {
+    let mut y = vec![0.0; output.elements()];
+    products(conv, x.ty.shape, w.ty.shape, output, |i, j, k| y[k] += x.values[i] * w.values[j]);
+    y
+}
+
+pub(super) fn backward_data(conv: &Conv2d, dy: &HostTensor, w: &HostTensor, input: Shape) -> Vec<f64> {
+    let mut dx = vec![0.0; input.elements()];
+    products(conv, input, w.ty.shape, dy.ty.shape, |i, j, k| dx[i] += dy.values[k] * w.values[j]);
+    dx
+}
+
+pub(super) fn backward_filter(conv: &Conv2d, x: &HostTensor, dy: &HostTensor, filter: Shape) -> Vec<f64> {
+    let mut dw = vec![0.0; filter.elements()];
+    products(conv, x.ty.shape, filter, dy.ty.shape, |i, j, k| dw[j] += x.values[i] * dy.values[k]);
+    dw
+}
+
+/// Visits the offsets `(in x, in w, in y)` of every product of the convolution.
+fn products(conv: &Conv2d, x: Shape, w: Shape, y: Shape, mut visit: impl FnMut(usize, usize, usize)) {
+    let [batch, height, width, _] = x.aligned();
+    let [_, p, q, filters] = y.aligned();
+    let [_, r, s, channels] = w.aligned();
+    let filters_per_group = filters / conv.groups;
+    for n in 0..batch {
+        for (down, across) in pairs(p, q) {
+            for filter in 0..filters {
+                let k = offset(y.aligned(), [n, down, across, filter]);
+                let first_channel = filter / filters_per_group * channels;
+                for (tap_down, tap_across) in pairs(r, s) {
+                    let row =
+                        (down * conv.stride[0] + tap_down * conv.dilation[0]).checked_sub(conv.padding[0]);
+                    let column = (across * conv.stride[1] + tap_across * conv.dilation[1])
+                        .checked_sub(conv.padding[1]);
+                    let (Some(row), Some(column)) = (row, column) else { continue };
+                    if row >= height || column >= width {
+                        continue;
+                    }
+                    for channel in 0..channels {
+                        let i = offset(x.aligned(), [n, row, column, first_channel + channel]);
+                        let j = offset(w.aligned(), [filter, tap_down, tap_across, channel]);
+                        visit(i, j, k);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pairs(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
+}

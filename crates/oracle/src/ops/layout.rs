@@ -1,0 +1,50 @@
+use ocelli_core::ops::{ChannelPad, ChannelSlice};
+
+use crate::host_tensor::HostTensor;
+
+pub(super) fn concat(parts: &[&HostTensor]) -> Vec<f64> {
+    let rows = parts[0].rows().count();
+    let row = |part: &HostTensor, row: usize| {
+        let channels = part.ty.shape.channels();
+        part.values[row * channels..(row + 1) * channels].to_vec()
+    };
+    (0..rows).flat_map(|i| parts.iter().flat_map(move |part| row(part, i))).collect()
+}
+
+pub(super) fn channel_slice(slice: &ChannelSlice, x: &HostTensor) -> Vec<f64> {
+    x.rows().flat_map(|row| &row[slice.start..slice.start + slice.length]).copied().collect()
+}
+
+pub(super) fn channel_pad(pad: &ChannelPad, x: &HostTensor) -> Vec<f64> {
+    let mut y = Vec::with_capacity(x.rows().count() * pad.total);
+    for row in x.rows() {
+        let end = y.len() + pad.total;
+        y.resize(y.len() + pad.before, 0.0);
+        y.extend_from_slice(row);
+        y.resize(end, 0.0);
+    }
+    y
+}
+
+/// Channels seen as a matrix of `groups` rows, transposed.
+pub(super) fn channel_shuffle(groups: usize, x: &HostTensor) -> Vec<f64> {
+    let width = x.ty.shape.channels() / groups;
+    let shuffle = |row: &[f64]| -> Vec<f64> {
+        (0..width).flat_map(|i| (0..groups).map(move |g| (g, i))).map(|(g, i)| row[g * width + i]).collect()
+    };
+    x.rows().flat_map(shuffle).collect()
+}
+
+pub(super) fn take_rows(data: &HostTensor, indices: &HostTensor) -> Vec<f64> {
+    let rows = data.ty.shape.dims()[0];
+    let width: usize = data.ty.shape.dims()[1..].iter().product();
+    let nothing = if data.ty.dtype.is_float() { f64::NAN } else { 0.0 };
+    let row = |index: f64| {
+        if (0.0..rows as f64).contains(&index) {
+            data.values[index as usize * width..][..width].to_vec()
+        } else {
+            vec![nothing; width]
+        }
+    };
+    indices.values.iter().flat_map(|&index| row(index)).collect()
+}
