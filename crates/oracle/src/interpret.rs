@@ -1,7 +1,6 @@
 //! One graph, node after node.
 
-use ocelli_core::graph::{Graph, Leaf, Node, verify};
-use ocelli_core::ops::Op;
+use ocelli_core::graph::{Graph, Leaf, Value, verify};
 use ocelli_core::{Error, Result, TensorType};
 
 use crate::host_tensor::HostTensor;
@@ -53,49 +52,39 @@ pub fn interpret(graph: &Graph, bindings: &Bindings, rounding: Rounding) -> Resu
     for node in &graph.nodes {
         let inputs: Vec<&HostTensor> =
             node.inputs.iter().map(|input| &values[input.node as usize][input.output as usize]).collect();
-        let mut outputs = match node.op {
-            Op::Leaf(leaf) => vec![leaf_value(leaf, node.outputs[0], bindings)?],
-            _ => evaluate(node, &inputs, bindings),
-        };
-        if rounding == Rounding::Stored {
-            outputs = outputs.into_iter().map(HostTensor::rounded).collect();
-        }
-        values.push(outputs);
+        let outputs = ops::evaluate(node, &inputs, bindings)?.into_iter().zip(&node.outputs);
+        let outputs = outputs.map(|(values, &ty)| HostTensor::new(ty, values));
+        values.push(match rounding {
+            Rounding::None => outputs.collect(),
+            Rounding::Stored => outputs.map(HostTensor::rounded).collect(),
+        });
     }
-    let value = |value: ocelli_core::graph::Value| values[value.node as usize][value.output as usize].clone();
+    let value = |value: Value| values[value.node as usize][value.output as usize].clone();
     Ok(Results {
         roots: graph.roots.iter().map(|&root| value(root)).collect(),
         updates: graph.updates.iter().map(|update| (update.state, value(update.value))).collect(),
     })
 }
 
-/// What a leaf is bound to.
-fn leaf_value(leaf: Leaf, ty: TensorType, bindings: &Bindings) -> Result<HostTensor> {
-    let bound = match leaf {
-        Leaf::Data { index, .. } => bindings.data.get(index as usize).cloned(),
-        Leaf::State { index, .. } => bindings.states.get(index as usize).cloned(),
-        Leaf::Scalar { slot } => {
-            bindings.scalars.get(slot as usize).map(|&number| HostTensor::filled(ty, number))
+impl Bindings {
+    /// The values that a leaf is bound to.
+    pub(crate) fn leaf(&self, leaf: Leaf, ty: TensorType) -> Result<Vec<f64>> {
+        let fail =
+            |what: String| Err(Error::Plan { pass: "oracle", what: format!("{leaf:?} of {ty} {what}") });
+        let bound = match leaf {
+            Leaf::Data { index, .. } => self.data.get(index as usize),
+            Leaf::State { index, .. } => self.states.get(index as usize),
+            Leaf::Scalar { slot } => {
+                let Some(&number) = self.scalars.get(slot as usize) else {
+                    return fail("has no scalar".into());
+                };
+                return Ok(vec![number]);
+            }
+        };
+        match bound {
+            Some(tensor) if tensor.ty == ty => Ok(tensor.values.clone()),
+            Some(tensor) => fail(format!("is bound to {}", tensor.ty)),
+            None => fail("is bound to nothing".into()),
         }
-    };
-    match bound {
-        Some(tensor) if tensor.ty == ty && tensor.values.len() == ty.shape.elements() => Ok(tensor),
-        Some(tensor) => fail(format!(
-            "{leaf:?} is {ty}, but {} values of {} are bound to it",
-            tensor.values.len(),
-            tensor.ty
-        )),
-        None => fail(format!("{leaf:?} is bound to nothing")),
     }
-}
-
-fn fail<T>(what: String) -> Result<T> {
-    Err(Error::Plan { pass: "oracle", what })
-}
-
-/// What a node yields for these inputs.
-fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings) -> Vec<HostTensor> {
-    let values = ops::evaluate(node, inputs, bindings.seed, bindings.step);
-    debug_assert_eq!(values.len(), node.outputs.len(), "{}", node.op.name());
-    node.outputs.iter().zip(values).map(|(&ty, values)| HostTensor::new(ty, values)).collect()
 }
