@@ -4,11 +4,18 @@
 //! module how: vector width, threads, blocks, partial sums. Sources have no includes and are specialised on types,
 //! channels and vector width, so that a network needs a few dozen kernels.
 
+mod map;
+mod optimizer;
+mod chunks;
+mod optimizer;
+mod prelude;
 mod spec;
 
 pub use spec::{Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Register};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ops::Op;
+use crate::types::TensorType;
 
 /// The GPU that kernels are generated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +63,21 @@ pub enum Scratch {
 }
 
 /// The CUDA C and the launch of a kernel.
+///
+/// # Errors
+/// [`crate::Error::Plan`] for a description that the planner never makes.
 pub fn generate(spec: &KernelSpec, target: &Target) -> Result<Kernel> {
-    let _ = (spec, target);
-    Err(crate::Error::Plan { pass: "codegen", what: "not written yet".into() })
+    match spec {
+        KernelSpec::Map(map) => map::generate(map, target),
+        KernelSpec::Operation { op, inputs, outputs } => operation(op, inputs, outputs, target),
+        KernelSpec::CastMany { .. } => Err(Error::Plan { pass: "codegen", what: "cast".into() }),
+    }
+}
+
+/// The kernel of an operation that has one of its own.
+fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Target) -> Result<Kernel> {
+    match op {
+        Op::Sgd(_) | Op::AdamW(_) => optimizer::generate(op, inputs, outputs, target),
+        _ => Err(Error::Plan { pass: "codegen", what: format!("{} has no kernel of its own", op.name()) }),
+    }
 }
