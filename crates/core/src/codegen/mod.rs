@@ -4,11 +4,17 @@
 //! module how: vector width, threads, blocks, partial sums. Sources have no includes and are specialised on types,
 //! channels and vector width, so that a network needs a few dozen kernels.
 
+mod cast;
+mod chunks;
+mod cross_entropy;
 mod map;
 mod optimizer;
-mod chunks;
-mod optimizer;
+mod pixels;
+mod pool;
 mod prelude;
+mod ranking;
+mod rows;
+mod softmax;
 mod spec;
 
 pub use spec::{Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Register};
