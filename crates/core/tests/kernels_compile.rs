@@ -1,0 +1,164 @@
+//! Every kernel compiles, for every architecture that is supported. No GPU is needed, only NVRTC.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+use ocelli_core::codegen::{
+    Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Target, generate,
+};
+use ocelli_core::ops::{Binary, Dropout, Unary};
+use ocelli_core::{DType, Real};
+use ocelli_cuda::KernelSource;
+use ocelli_cuda::kernel::compile_cubin;
+
+const TARGET: Target = Target { compute_capability: (9, 0), multiprocessors: 132 };
+const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
+const FULL: Access = Access::Full;
+const CHANNEL: Access = Access::Broadcast([false, false, false, true]);
+const SCALAR: Access = Access::Broadcast([false; 4]);
+
+fn input(dtype: DType, access: Access) -> MapInput {
+    MapInput { dtype, access }
+}
+
+/// The ReLU of the product of all inputs, written and summed as told.
+fn map(space: [usize; 4], inputs: Vec<MapInput>, writes: &[DType], keeps: &[[bool; 4]]) -> KernelSpec {
+    let mut body = Vec::new();
+    let mut last: Option<u32> = None;
+    for (k, input) in inputs.iter().enumerate() {
+        if input.access == Access::Indices {
+            continue;
+        }
+        body.push(Instruction::Load(k as u32));
+        let loaded = body.len() as u32 - 1;
+        last = Some(match last {
+            None => loaded,
+            Some(before) => {
+                body.push(Instruction::Binary(Binary::Mul, before, loaded));
+                body.len() as u32 - 1
+            }
+        });
+    }
+    body.push(Instruction::Unary(Unary::Relu, last.unwrap()));
+    let value = body.len() as u32 - 1;
+    let writes = writes.iter().map(|&dtype| MapWrite { value, dtype }).collect();
+    let sums = keeps.iter().map(|&keep| MapSum { value, keep, dtype: DType::F32 }).collect();
+    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums })
+}
+
+/// Maps of every access, width, sum and type.
+fn maps() -> Vec<KernelSpec> {
+    let mut specs = vec![every_function()];
+    let spaces = [[64, 24, 24, 64], [2, 3, 5, 7], [1, 1, 1, 10], [1, 1, 1, 1], [1, 1, 64, 9216], [16, 7, 7, 2048]];
+    for dtype in FLOATS {
+        for space in spaces {
+            let x = input(dtype, FULL);
+            specs.push(map(space, vec![x, x], &[dtype], &[]));
+            specs.push(map(space, vec![x, input(DType::F32, CHANNEL), input(DType::F32, SCALAR)], &[dtype], &[]));
+            for keep in [
+                [false, false, false, true],
+                [false; 4],
+                [true, false, false, true],
+                [true, true, true, false],
+                [true, false, false, false],
+                [false, true, false, true],
+                [false, true, true, false],
+            ] {
+                // An extent of one counts as summed.
+                let keep = std::array::from_fn(|axis| keep[axis] && space[axis] > 1);
+                specs.push(map(space, vec![x, input(DType::F32, CHANNEL)], &[], &[keep, keep]));
+            }
+            specs.push(map(space, vec![x], &[dtype], &[[false, false, false, space[3] > 1]]));
+        }
+        for access in [
+            Access::Broadcast([true, false, false, true]),
+            Access::Broadcast([true, false, false, false]),
+            Access::Broadcast([false, true, true, false]),
+            Access::ChannelSlice { start: 8, channels: 48 },
+            Access::ChannelSlice { start: 3, channels: 29 },
+            Access::ChannelPad { before: 8, channels: 16 },
+            Access::ChannelPad { before: 5, channels: 11 },
+            Access::ChannelShuffle { groups: 3 },
+        ] {
+            let space = [4, 6, 6, 24];
+            specs.push(map(space, vec![input(dtype, access), input(dtype, FULL)], &[dtype, DType::F32], &[]));
+            specs.push(map(space, vec![input(dtype, access)], &[], &[[false; 4]]));
+        }
+        let pixels = Access::Rows { row_elements: 784, rows: 60_000, indices: 0 };
+        let inputs = vec![input(DType::I32, Access::Indices), input(DType::U8, pixels)];
+        specs.push(map([64, 28, 28, 1], inputs, &[dtype], &[]));
+        let dropout = Instruction::Dropout(Dropout { p: Real(0.25), ordinal: 1 }, 0);
+        for space in [[1, 1, 64, 9216], [3, 5, 7, 11], [2, 4, 4, 4]] {
+            specs.push(copy(space, vec![input(dtype, FULL)], vec![Instruction::Load(0), dropout], dtype));
+        }
+    }
+    let labels = Access::Rows { row_elements: 1, rows: 60_000, indices: 0 };
+    let inputs = vec![input(DType::I32, Access::Indices), input(DType::I32, labels)];
+    specs.push(copy([1, 1, 1, 64], inputs, vec![Instruction::Load(1)], DType::I32));
+    specs.push(map([64, 1, 1, 1 << 26], vec![input(DType::F32, FULL)], &[DType::F16], &[]));
+    specs
+}
+
+/// A map that writes its last register.
+fn copy(space: [usize; 4], inputs: Vec<MapInput>, body: Vec<Instruction>, dtype: DType) -> KernelSpec {
+    let writes = vec![MapWrite { value: body.len() as u32 - 1, dtype }];
+    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums: Vec::new() })
+}
+
+/// One map with every function of one and of two variables, and their derivatives.
+#[rustfmt::skip]
+fn every_function() -> KernelSpec {
+    let c = Real(0.7);
+    let unary = [
+        Unary::Neg, Unary::Abs, Unary::Exp, Unary::Log, Unary::Sqrt, Unary::Rsqrt, Unary::Reciprocal,
+        Unary::AddScalar(c), Unary::MulScalar(Real(-2.5)), Unary::PowScalar(c), Unary::PowScalar(Real(2.0)),
+        Unary::Clamp(Real(-1.0), Real(f32::INFINITY)), Unary::Relu, Unary::Relu6, Unary::LeakyRelu(c), Unary::Sigmoid,
+        Unary::Tanh, Unary::Silu, Unary::HardSigmoid, Unary::HardSwish, Unary::Gelu, Unary::Softplus, Unary::SmoothL1(c),
+    ];
+    let binary = [
+        Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min, Binary::Pow, Binary::Greater,
+        Binary::Equal,
+    ];
+    let mut body = vec![Instruction::Load(0)];
+    let mut last = 0;
+    for function in unary {
+        body.push(Instruction::Unary(function, last));
+        body.push(Instruction::Binary(Binary::Chain(function), last, last + 1));
+        last += 2;
+    }
+    for function in binary {
+        body.push(Instruction::Binary(function, last, 0));
+        last += 1;
+    }
+    for dtype in [DType::F16, DType::BF16, DType::I32, DType::U8] {
+        body.push(Instruction::Round(dtype, last));
+        last += 1;
+    }
+    let writes = [DType::F32, DType::F16, DType::BF16, DType::I32, DType::U8];
+    KernelSpec::Map(MapSpec {
+        space: [3, 4, 5, 6],
+        inputs: vec![input(DType::F32, FULL)],
+        body,
+        writes: writes.iter().map(|&dtype| MapWrite { value: last, dtype }).collect(),
+        sums: Vec::new(),
+    })
+}
+
+fn compile(spec: &KernelSpec, architecture: &str) {
+    let kernel = generate(spec, &TARGET).unwrap_or_else(|error| panic!("{error}\n{spec:?}"));
+    let source = KernelSource { name: kernel.name.clone(), source: kernel.source, options: Vec::new() };
+    let cubin = compile_cubin(&source, architecture).unwrap_or_else(|error| panic!("{error}\n{spec:?}"));
+    assert_eq!(&cubin[..4], b"\x7fELF");
+    let threads: u32 = kernel.block.iter().product();
+    assert!((1..=1024).contains(&threads), "{} has {threads} threads", kernel.name);
+    assert!(kernel.grid.iter().all(|&blocks| blocks > 0), "{} has no blocks", kernel.name);
+    assert!(kernel.grid[1] < 65536 && kernel.grid[2] < 65536, "{} has too many blocks", kernel.name);
+    assert!(kernel.name.len() <= 128);
+}
+
+#[test]
+#[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC (set OCELLI_NVRTC)")]
+fn maps_compile() {
+    for spec in maps() {
+        compile(&spec, "sm_90");
+    }
+}
