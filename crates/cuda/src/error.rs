@@ -170,6 +170,75 @@ pub enum Error {
         /// The workspace it was allowed, bytes.
         workspace_limit: usize,
     },
+    /// A stack's name that could lead out of the directory of stacks.
+    #[error(
+        "`{name}` cannot name a stack: at most 64 letters, digits and -_.+, the first a letter or digit, and not `current`"
+    )]
+    InvalidStackName {
+        /// The name.
+        name: String,
+    },
+    /// A stack that is not installed.
+    #[error(
+        "there is no stack `{name}` in {} (installed: {}): install it with `ocelli stack install`, or choose another with `ocelli stack use` or OCELLI_STACK",
+        directory.display(), if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    UnknownStack {
+        /// The name.
+        name: String,
+        /// The stacks that are installed.
+        known: Vec<String>,
+        /// Where stacks are.
+        directory: PathBuf,
+    },
+    /// A stack of that name is there already.
+    #[error("the stack `{name}` exists at {}: choose another name, or remove it with `ocelli stack remove {name}`", path.display())]
+    StackExists {
+        /// The name.
+        name: String,
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Another process is changing the stacks.
+    #[error("another process is installing or removing a stack in {}: try again when it has ended", directory.display())]
+    StackBusy {
+        /// Where stacks are.
+        directory: PathBuf,
+    },
+    /// A package that is not a plain name, with or without a version.
+    #[error("`{requirement}` is not a package: write `name` or `name==version`")]
+    InvalidRequirement {
+        /// What was given.
+        requirement: String,
+    },
+    /// No stack can serve a driver this old.
+    #[error("no libraries fit the driver {driver}: update it to 525 or newer (580 or newer for CUDA 13)")]
+    DriverTooOldForStack {
+        /// The driver's version.
+        driver: String,
+    },
+    /// pip is not installed.
+    #[error("pip was not found (tried: {tried}): install python3-pip, or uv")]
+    PipNotFound {
+        /// The commands that were tried.
+        tried: String,
+    },
+    /// pip failed.
+    #[error("`{command}` failed ({status}):\n{output}")]
+    PipFailed {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// The last lines it wrote.
+        output: String,
+    },
+    /// Packages without a library in them.
+    #[error("the packages hold no library of NVIDIA's (no nvidia/*/lib): {packages}")]
+    EmptyStack {
+        /// The packages.
+        packages: String,
+    },
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -11,6 +11,7 @@ pub mod library;
 mod memory;
 pub mod nvtx;
 pub mod paths;
+pub mod stack;
 mod stream;
 
 pub use device::{Device, DeviceProperties};
