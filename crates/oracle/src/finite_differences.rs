@@ -1,8 +1,9 @@
 //! Derivatives held against central differences.
 
+use ocelli_core::autograd::differentiate;
 use ocelli_core::graph::{Graph, Leaf, Value};
 use ocelli_core::ops::Op;
-use ocelli_core::{Error, Result, Tensor, evaluate, gradients};
+use ocelli_core::{Error, Result, Tensor, evaluate};
 
 use crate::host_tensor::HostTensor;
 use crate::interpret::{Bindings, Rounding, interpret};
@@ -27,37 +28,42 @@ pub fn check_gradient(build: impl Fn(&[Tensor]) -> Result<Tensor>, inputs: &[Hos
     let tensors = inputs.iter().map(|input| input.to_tensor(&device)).collect::<Result<Vec<Tensor>>>()?;
     let output = build(&tensors)?;
     let loss = output.mul(&Random::new(1).tensor(output.ty()).to_tensor(&device)?)?.sum()?;
-
-    let wanted: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].ty.dtype.is_float()).collect();
-    let targets: Vec<&Tensor> = wanted.iter().map(|&i| &tensors[i]).collect();
-    let found = gradients(&loss, &targets)?;
     // The inputs are roots too, so that their leaves are known in the graph.
-    evaluate(&std::iter::once(&loss).chain(&found).chain(targets).collect::<Vec<_>>())?;
-    let Some((graph, mut bindings)) = recorder.take().pop() else { return fail("nothing was run".into()) };
-    let leaves = graph.roots[1 + wanted.len()..].iter().map(|&root| data_index(&graph, root));
-    let leaves = leaves.collect::<Result<Vec<usize>>>()?;
-    // What was traced from tensors is rounded to their type; from here on the numbers themselves count.
-    for (&leaf, &input) in leaves.iter().zip(&wanted) {
-        bindings.data[leaf] = inputs[input].clone();
+    evaluate(&std::iter::once(&loss).chain(&tensors).collect::<Vec<_>>())?;
+    let Some((mut forward, mut bindings)) = recorder.take().pop() else {
+        return fail("nothing was run".into());
+    };
+    let leaves = forward.roots.split_off(1);
+    let differentiable = |index: &usize| inputs[*index].ty.dtype.is_float();
+    for index in (0..inputs.len()).filter(differentiable) {
+        // What was traced from tensors is rounded to their type; from here on the numbers themselves count.
+        let bound = data_index(&forward, leaves[index])?;
+        bindings.data[bound] = inputs[index].clone();
     }
-
-    let gradients = interpret(&graph, &bindings, Rounding::None)?.roots;
-    let mut forward = graph.clone();
-    forward.roots.truncate(1);
-    let forward = forward.without_dead_code()?;
-    for (position, (&leaf, input)) in leaves.iter().zip(wanted).enumerate() {
-        let gradient = &gradients[1 + position].values;
-        let scale = gradient.iter().fold(1f64, |largest, g| largest.max(g.abs()));
-        for (element, &analytic) in gradient.iter().enumerate() {
-            let numeric = slope(&forward, &mut bindings, leaf, element)?;
+    for index in (0..inputs.len()).filter(differentiable) {
+        let gradient = gradient(&forward, leaves[index], &bindings)?;
+        let scale = gradient.values.iter().fold(1f64, |largest, g| largest.max(g.abs()));
+        let bound = data_index(&forward, leaves[index])?;
+        for (element, analytic) in gradient.values.into_iter().enumerate() {
+            let numeric = slope(&forward, &mut bindings, bound, element)?;
             let error = (numeric - analytic).abs() / scale;
             if error.is_nan() || error > TOLERANCE {
-                let at = format!("input {input}, element {element}");
+                let at = format!("input {index}, element {element}");
                 return fail(format!("{at}: the gradient is {analytic}, the slope {numeric}, of\n{forward}"));
             }
         }
     }
     Ok(())
+}
+
+/// The gradient of a graph's first root for a leaf, by the rules under test; zeros where it does not depend on it.
+fn gradient(forward: &Graph, leaf: Value, bindings: &Bindings) -> Result<HostTensor> {
+    let mut graph = forward.clone();
+    let seed = graph.constant(1.0)?;
+    let found = differentiate(&mut graph, forward.roots[0], &[leaf], seed)?;
+    graph.roots = found.into_iter().flatten().collect();
+    let zeros = HostTensor::filled(forward.ty(leaf), 0.0);
+    Ok(interpret(&graph, bindings, Rounding::None)?.roots.pop().unwrap_or(zeros))
 }
 
 /// The central difference of a graph's first root, a scalar, in one element of one of the bound tensors.
