@@ -5,8 +5,8 @@
 //! channels and vector width, so that a network needs a few dozen kernels.
 
 mod cast;
-mod chunks;
 mod cross_entropy;
+mod chunks;
 mod map;
 mod optimizer;
 mod pixels;
@@ -76,13 +76,19 @@ pub fn generate(spec: &KernelSpec, target: &Target) -> Result<Kernel> {
     match spec {
         KernelSpec::Map(map) => map::generate(map, target),
         KernelSpec::Operation { op, inputs, outputs } => operation(op, inputs, outputs, target),
-        KernelSpec::CastMany { .. } => Err(Error::Plan { pass: "codegen", what: "cast".into() }),
+        KernelSpec::CastMany { tensors } => cast::generate(tensors, target),
     }
 }
 
 /// The kernel of an operation that has one of its own.
 fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Target) -> Result<Kernel> {
     match op {
+        Op::MaxPool(_) | Op::MaxPoolGrad(_) | Op::AvgPool(_) | Op::AvgPoolGrad { .. } => {
+            pool::generate(op, inputs, outputs, target)
+        }
+        Op::Softmax(_) | Op::SoftmaxGrad(_) => softmax::generate(op, inputs, outputs, target),
+        Op::CrossEntropy(_) | Op::CrossEntropyGrad(_) => cross_entropy::generate(op, inputs, outputs, target),
+        Op::Argmax | Op::InTopK { .. } => ranking::generate(op, inputs, outputs, target),
         Op::Sgd(_) | Op::AdamW(_) => optimizer::generate(op, inputs, outputs, target),
         _ => Err(Error::Plan { pass: "codegen", what: format!("{} has no kernel of its own", op.name()) }),
     }
