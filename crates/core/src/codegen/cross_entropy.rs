@@ -40,7 +40,7 @@ extern "C" __global__ void KERNEL(const T* __restrict__ logits, const int* __res
     }
     sum = row_sum(sum);
     if (SMOOTHING != 0.0f) distance = row_sum(distance);
-    if (leads) {
+    if (LEADS) {
         float y = logf(sum);
         if (SMOOTHING != 1.0f && exists) y -= (1.0f - SMOOTHING) * (to_float(x[label]) - largest);
         if (SMOOTHING != 0.0f) y -= SMOOTHING * (distance / (float)COLUMNS);

@@ -46,7 +46,7 @@ extern "C" __global__ void KERNEL(const T* __restrict__ x, int* __restrict__ y) 
         }
     }
     largest = row_max(largest);
-    if (leads) y[row] = (int)(0xffffffffu - (unsigned int)largest);
+    if (LEADS) y[row] = (int)(0xffffffffu - (unsigned int)largest);
 }
 "#;
 
@@ -62,7 +62,7 @@ extern "C" __global__ void KERNEL(const T* __restrict__ x, const int* __restrict
         EACH before += key(to_float(v.v[j]), column + j) > own ? 1.0f : 0.0f;
     }
     before = row_sum(before);
-    if (leads) y[row] = exists && before < @K ? 1.0f : 0.0f;
+    if (LEADS) y[row] = exists && before < @K ? 1.0f : 0.0f;
 }
 "#;
 

@@ -24,8 +24,8 @@ const int V = @VECTOR;
 #define FIND_ROW \
     Index row = (Index)blockIdx.x * (blockDim.x / THREADS) + threadIdx.x / THREADS; \
     bool live = row < ROWS; \
-    if (!live) row = ROWS - 1; \
-    bool leads = live && threadIdx.x % THREADS == 0;
+    if (!live) row = ROWS - 1;
+#define LEADS (live && threadIdx.x % THREADS == 0)
 "#;
 
 const LANES: &str = r#"
