@@ -96,7 +96,7 @@ pub fn open_in(environment: &Environment, library: Library) -> Result<Opened> {
 }
 
 /// The files to try, in order: one alone where somebody chose it by name.
-pub(super) fn choices(environment: &Environment, library: Library) -> Result<Vec<Found>> {
+pub(crate) fn choices(environment: &Environment, library: Library) -> Result<Vec<Found>> {
     let mut found = candidates_in(environment, library);
     let not_found = |path, hint| Error::LibraryNotFound { library, hint, searched: vec![path] };
     if let Some(path) = environment.path(library.variable()) {

@@ -1,8 +1,8 @@
 //! Installing a stack: written aside, and given its name when it is complete.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use super::{Stack, Stacks, packages, pip};
 use crate::error::{Error, Result};
@@ -36,6 +36,19 @@ pub enum Progress<'a> {
     },
     /// All is downloaded and being unpacked.
     Unpacking,
+}
+
+impl fmt::Display for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+        match *self {
+            Progress::Downloading { file, bytes } => {
+                write!(f, "downloading {file} ({} MB)", megabytes(bytes))
+            }
+            Progress::Written { bytes } => write!(f, "{} MB written", megabytes(bytes)),
+            Progress::Unpacking => f.write_str("unpacking"),
+        }
+    }
 }
 
 impl Stacks {
@@ -98,7 +111,7 @@ fn has_files(directory: &Path) -> bool {
 }
 
 /// A directory that is removed on drop.
-struct Aside(std::path::PathBuf);
+struct Aside(PathBuf);
 
 impl Drop for Aside {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@
 //! there before it looks at the system.
 
 mod install;
+mod missing;
 mod packages;
 mod pip;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use install::{InstallOptions, Progress};
+pub use missing::{install_missing, missing};
 pub use packages::default_packages;
 
 use crate::error::{Error, Result};
