@@ -68,7 +68,7 @@ impl Rows {
         }
         let rows = elements / columns;
         let mut vector = 16 / x.dtype.bytes();
-        while columns % vector != 0 {
+        while !columns.is_multiple_of(vector) {
             vector /= 2;
         }
         let vectors = columns / vector;
