@@ -8,6 +8,7 @@ mod cast;
 mod cross_entropy;
 mod chunks;
 mod map;
+mod norm;
 mod optimizer;
 mod pixels;
 mod pool;
@@ -16,6 +17,7 @@ mod ranking;
 mod rows;
 mod softmax;
 mod spec;
+mod upsample;
 
 pub use spec::{Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Register};
 
