@@ -1,6 +1,6 @@
-//! Channel statistics, group normalisation and its gradient, one launch each. All sums are in `f32` and in a fixed order:
-//! within a thread, down a block's columns of threads, and, where several blocks share a sum, over their partial sums by
-//! whichever block arrives last. Variances come from sums shifted by a first value, which lose nothing when the mean is
+//! Channel statistics, group normalisation and its gradient, one launch each. All sums are in `f32` and in a fixed
+//! order: within a thread, down a block's columns of threads, and, where several blocks share a sum, over their partial
+//! sums by whichever block arrives last. Variances come from sums shifted by a first value, which lose nothing when the mean is
 //! far from zero and need no division along the way.
 
 use super::pixels::{index_type, nhwc, refused, vector_width};
@@ -71,7 +71,8 @@ typedef {index} Index;
 constexpr Index ROWS = {rows};
 constexpr int C = {channels}, V = {vector}, GROUPS = C / V, TX = {tx}, TY = {ty}, SPLITS = {splits};
 {SUM_DOWN}
-extern "C" __global__ void __launch_bounds__({THREADS}) KERNEL(const T* __restrict__ x, float* __restrict__ mean, float* __restrict__ variance{scratch}) {{
+extern "C" __global__ void __launch_bounds__({THREADS}) KERNEL(
+    const T* __restrict__ x, float* __restrict__ mean, float* __restrict__ variance{scratch}) {{
     __shared__ float shared[TX * TY * V];
     const int group = blockIdx.x * TX + threadIdx.x, c = min(group, GROUPS - 1) * V;
     const Vec<T, V> shift = load<T, V>(x + c);
@@ -185,7 +186,8 @@ impl Slabs {
     fn constants(&self) -> String {
         format!(
             "typedef {index} Index;\n\
-             constexpr int IMAGES = {images}, C = {channels}, G = {groups}, WIDTH = C / G, V = {vector}, COLUMNS = WIDTH / V;\n\
+             constexpr int IMAGES = {images}, C = {channels}, G = {groups}, WIDTH = C / G;\n\
+             constexpr int V = {vector}, COLUMNS = WIDTH / V;\n\
              constexpr Index PIXELS = {pixels}, VECTORS = PIXELS * COLUMNS;\n\
              constexpr float COUNT = (float)(PIXELS * WIDTH);\n\
              constexpr int THREADS = {threads}, TX = {tx}, TY = THREADS / TX;\n",
@@ -333,7 +335,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) KERNEL(
         Vec<DX, V> result;
         EACH {{
             const float normalised = (to_float(value.v[j]) - center) * scale;
-            result.v[j] = from_float<DX>(scale * (to_float(upstream.v[j]) * factor.v[j] - mean_part - normalised * variance_part));
+            const float d = to_float(upstream.v[j]) * factor.v[j] - mean_part - normalised * variance_part;
+            result.v[j] = from_float<DX>(scale * d);
         }}
         store(dx + at, result);
     }}
