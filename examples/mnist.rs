@@ -16,7 +16,7 @@ use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use ocelli::data::{Error as DataError, mnist};
 use ocelli::prelude::*;
-use ocelli::{cuda, cudnn};
+use ocelli::{LaunchTime, cuda, cudnn};
 
 #[derive(Parser)]
 #[command(about = "Trains a convolutional network on MNIST")]
@@ -185,7 +185,7 @@ fn main() -> Result<()> {
     let (_, confusion) = evaluate_on(&net, &params, &test)?;
     print_confusion(&confusion);
     if options.profile {
-        print_profile(&device);
+        print_profile(&device)?;
     }
     if options.json {
         print_json(&device, accuracy, &seconds, first_batch.unwrap_or_default())?;
@@ -291,16 +291,18 @@ fn print_confusion(confusion: &[[u32; 10]; 10]) {
     }
 }
 
-fn print_profile(device: &Device) {
-    let Some(gpu) = device.gpu() else { return };
-    let longest = gpu.report().into_iter().max_by_key(|plan| plan.launches.len());
-    if let Some(plan) = longest {
-        println!("\none training step: {} launches, arena {} bytes, workspace {} bytes", plan.launches.len(), plan.arena_bytes, plan.workspace_bytes);
-        for launch in &plan.launches {
-            println!("  {:60} {}", launch.label, launch.how);
-        }
+fn print_profile(device: &Device) -> Result<()> {
+    let gpu = device.gpu().context("the device is no GPU")?;
+    let (Some(plan), Some(times)) = (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?) else {
+        return Ok(());
+    };
+    println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);
+    println!("arena {} bytes, workspace {} bytes", plan.arena_bytes, plan.workspace_bytes);
+    for LaunchTime { launch, microseconds } in times.launches {
+        println!("{microseconds:8.2} us  {:60} {}", launch.label, launch.how);
     }
     println!("{:?}", gpu.counters());
+    Ok(())
 }
 
 fn print_json(device: &Device, accuracy: f64, seconds: &[f64], first_batch: f64) -> Result<()> {

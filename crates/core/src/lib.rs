@@ -18,7 +18,7 @@ mod work;
 
 pub use device::{Buffer, Device, Executor, Half, Precision};
 pub use loss::CrossEntropyConfig;
-pub use execute::{Counters, Gpu, LaunchReport, PlanReport};
+pub use execute::{Counters, Gpu, LaunchReport, LaunchTime, PlanReport, PlanTimes};
 pub use error::{Error, Origin, Result};
 pub use state::State;
 pub use tensor::{Data, Element, Tensor, evaluate, gradients};

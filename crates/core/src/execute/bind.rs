@@ -59,12 +59,12 @@ pub(super) struct BoundPlan {
     last_run: u64,
 }
 
-/// The memory of a bound plan. Nothing in it is read, it is only kept.
+/// The memory of a bound plan.
 struct Memory {
     arena: DeviceBuffer,
     workspace: DeviceBuffer,
-    /// Counters, constants and pointer tables.
-    kept: Vec<DeviceBuffer>,
+    /// Counters, constants and pointer tables: launches hold their addresses.
+    _kept: Vec<DeviceBuffer>,
 }
 
 /// A launch whose workspace is not placed yet.
@@ -96,7 +96,7 @@ impl BoundPlan {
             how.push(ready.describe());
             launches.push(binder.bind(launch, ready).map_err(|source| in_launch(launch, source))?);
         }
-        let memory = Memory { arena: binder.arena, workspace: binder.workspace, kept: binder.kept };
+        let memory = Memory { arena: binder.arena, workspace: binder.workspace, _kept: binder.kept };
         Ok(BoundPlan {
             plan,
             places,
@@ -137,11 +137,25 @@ impl BoundPlan {
         }
     }
 
-    fn enqueue(&self, gpu: &Gpu) -> Result<()> {
-        for (launch, bound) in self.plan.launches.iter().zip(&*self.launches) {
-            bound.enqueue(gpu.cuda()).map_err(|source| in_launch(launch, source))?;
-        }
-        Ok(())
+    /// Enqueues all launches.
+    pub(super) fn enqueue(&self, gpu: &Gpu) -> Result<()> {
+        (0..self.launches.len()).try_for_each(|position| self.enqueue_one(gpu, position))
+    }
+
+    /// Enqueues one launch.
+    pub(super) fn enqueue_one(&self, gpu: &Gpu, position: usize) -> Result<()> {
+        let launch = &self.plan.launches[position];
+        self.launches[position].enqueue(gpu.cuda()).map_err(|source| in_launch(launch, source))
+    }
+
+    /// How many launches there are.
+    pub(super) fn launch_count(&self) -> usize {
+        self.launches.len()
+    }
+
+    /// The states that the plan reads and writes.
+    pub(super) fn states(&self) -> &[DeviceBuffer] {
+        &self.places.states
     }
 
     /// Takes the roots' values out of the plan's memory: numbers go to the host, others to memory of their own.

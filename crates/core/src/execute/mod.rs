@@ -8,6 +8,7 @@ mod bind;
 mod block;
 mod convolution;
 mod launch;
+mod profile;
 mod readback;
 mod report;
 
@@ -29,7 +30,7 @@ use crate::work::{Work, WorkKey};
 use bind::BoundPlan;
 use readback::{Readback, Readbacks};
 
-pub use report::{Counters, LaunchReport, PlanReport};
+pub use report::{Counters, LaunchReport, LaunchTime, PlanReport, PlanTimes};
 
 /// The executor of one GPU.
 pub struct Gpu {

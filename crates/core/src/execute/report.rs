@@ -34,3 +34,21 @@ pub struct LaunchReport {
     /// How: the kernel's name, or the library's engine.
     pub how: String,
 }
+
+/// How long the launches of a plan take.
+#[derive(Clone, Debug)]
+pub struct PlanTimes {
+    /// Each launch by itself, its operands in the cache as far as they fit.
+    pub launches: Vec<LaunchTime>,
+    /// All launches, as a step replays them.
+    pub step_microseconds: f32,
+}
+
+/// How long a launch takes.
+#[derive(Clone, Debug)]
+pub struct LaunchTime {
+    /// The launch.
+    pub launch: LaunchReport,
+    /// Its time.
+    pub microseconds: f32,
+}

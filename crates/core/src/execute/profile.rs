@@ -1,0 +1,70 @@
+//! How long the launches of a plan take.
+
+use ocelli_cuda::DeviceBuffer;
+
+use super::Gpu;
+use super::bind::BoundPlan;
+use super::report::{LaunchTime, PlanTimes};
+use crate::error::Result;
+
+/// How often a launch is repeated in the graph that times it.
+const REPEATS: usize = 20;
+/// Replays, of which the median counts.
+const REPLAYS: usize = 7;
+
+impl Gpu {
+    /// Times the launches of the plan with the most launches: each by itself, repeated in a CUDA graph, and all of them
+    /// as a step replays them. States have their values back afterwards.
+    ///
+    /// # Errors
+    /// What a launch may fail with.
+    pub fn profile(&self) -> Result<Option<PlanTimes>> {
+        let plans = self.plans();
+        let bound = plans.values().flat_map(|planned| &planned.bound);
+        bound.max_by_key(|bound| bound.launch_count()).map(|bound| self.time(bound)).transpose()
+    }
+
+    fn time(&self, bound: &BoundPlan) -> Result<PlanTimes> {
+        let device = self.cuda();
+        let stream = device.stream();
+        let mut saved: Vec<(DeviceBuffer, DeviceBuffer)> = Vec::new();
+        for state in bound.states() {
+            let copy = device.alloc(state.len())?;
+            stream.copy_device(&copy, 0, state, 0, state.len())?;
+            saved.push((state.clone(), copy));
+        }
+        let report = bound.report();
+        let mut launches = Vec::with_capacity(report.launches.len());
+        for (position, launch) in report.launches.into_iter().enumerate() {
+            let microseconds = self.replay_time(REPEATS, || bound.enqueue_one(self, position))?;
+            launches.push(LaunchTime { launch, microseconds });
+        }
+        let step_microseconds = self.replay_time(1, || bound.enqueue(self))?;
+        for (state, copy) in &saved {
+            stream.copy_device(state, 0, copy, 0, state.len())?;
+        }
+        stream.synchronize()?;
+        Ok(PlanTimes { launches, step_microseconds })
+    }
+
+    /// The median microseconds of one of `repeats` executions of `enqueue` in a CUDA graph.
+    fn replay_time(&self, repeats: usize, mut enqueue: impl FnMut() -> Result<()>) -> Result<f32> {
+        let stream = self.cuda().stream();
+        let capture = stream.begin_capture()?;
+        for _ in 0..repeats {
+            enqueue()?;
+        }
+        let graph = capture.end()?.instantiate(Vec::new())?;
+        graph.launch(stream)?;
+        let mut times = Vec::with_capacity(REPLAYS);
+        for _ in 0..REPLAYS {
+            let start = stream.record_timed()?;
+            graph.launch(stream)?;
+            let end = stream.record_timed()?;
+            stream.synchronize()?;
+            times.push(end.elapsed_ms(&start)? * 1000.0 / repeats as f32);
+        }
+        times.sort_by(f32::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+}
