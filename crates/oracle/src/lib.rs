@@ -19,7 +19,9 @@ mod executor;
 mod finite_differences;
 mod host_tensor;
 mod interpret;
+mod minimise;
 mod ops;
+mod program;
 mod random;
 mod record;
 
@@ -27,5 +29,7 @@ pub use executor::{Oracle, device};
 pub use finite_differences::check_gradient;
 pub use host_tensor::HostTensor;
 pub use interpret::{Bindings, Results, Rounding, interpret};
+pub use minimise::minimise;
+pub use program::RandomProgram;
 pub use random::Random;
 pub use record::{Recorder, recording_device};

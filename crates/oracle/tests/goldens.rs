@@ -1,4 +1,5 @@
 //! Results worked out by hand, and those that the C++ library DLFS was tested with.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use ocelli_core::ops::pool::Windows;
 use ocelli_core::ops::{Conv2d, UpsampleMode};

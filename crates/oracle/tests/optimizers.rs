@@ -1,4 +1,5 @@
 //! Optimizers over several steps, against loops written by hand.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use ocelli_core::init::{Fans, Init};
 use ocelli_core::nn::{Params, Seed};
