@@ -15,6 +15,10 @@
 //! - The cuBLASLt and the NVRTC that serve us, for cuDNN, only where it would find others or none: opening cuBLASLt takes
 //!   45 ms, and most plans do not need it.
 //! - NVRTC's built-ins always.
+//!
+//! cuDNN tries `libcudnn_graph.so.9.19.0` and `libcudnn_graph.so.9.19` before `libcudnn_graph.so.9`, the name that an open
+//! part answers to. So of two copies of the very same version, where one has files of the longer names in the loader's
+//! path, its parts can still be loaded beside those of the other; no order of opening prevents that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,13 +33,18 @@ const CUDNN_FIRST: [&str; 2] = ["libcudnn_graph.so.9", "libcudnn_ops.so.9"];
 /// The run path of cuDNN's parts, from their directory.
 const CUDNN_RUN_PATH: [&str; 4] = [".", "../../cublas/lib", "../../cuda_nvrtc/lib", "../../cu13/lib"];
 
-/// The files to open before the library whose file is `path`, in order.
-pub(super) fn companions(environment: &Environment, library: Library, path: &Path) -> Vec<PathBuf> {
+/// The files without which the library at `path` is not whole, in the order in which to open them before it.
+pub(super) fn parts(library: Library, path: &Path) -> Vec<PathBuf> {
     match library {
         Library::Nvrtc => builtins(path),
-        Library::Cudnn => [cudnn_parts(path), cudnn_dependencies(environment, path)].concat(),
+        Library::Cudnn => cudnn_parts(path),
         _ => Vec::new(),
     }
+}
+
+/// The files of other libraries that the one at `path` should use, in the order in which to open them before it.
+pub(super) fn dependencies(environment: &Environment, library: Library, path: &Path) -> Vec<PathBuf> {
+    if library == Library::Cudnn { cudnn_dependencies(environment, path) } else { Vec::new() }
 }
 
 fn cudnn_parts(path: &Path) -> Vec<PathBuf> {
@@ -51,7 +60,6 @@ fn cudnn_dependencies(environment: &Environment, cudnn: &Path) -> Vec<PathBuf> {
     let cuda = cuda_of_file(Library::Cudnn, cudnn);
     let mut files = Vec::new();
     for library in [Library::CublasLt, Library::Nvrtc] {
-        // Without them cuDNN has fewer engines, and says so when a plan needs one.
         let choices = choices(environment, library).unwrap_or_default();
         let fits = |path: &Path| cuda.is_none() || cuda_of_file(library, path) == cuda;
         let Some(wanted) = choices.into_iter().map(|found| found.path).find(|path| fits(path)) else {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use super::mapped::mapped_files;
+use super::{Library, candidates_in};
 
 /// The variables that decide which libraries and which files of ours are used.
 pub const VARIABLES: [&str; 18] = [
@@ -72,15 +73,24 @@ impl Environment {
         self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The major and minor version of the driver's kernel module, such as (580, 95); none without one.
+    /// The major and minor version of the driver, such as (580, 95); none without one.
+    ///
+    /// It is libcuda's, as far as its file name tells: that of a compatibility package runs a newer CUDA than the kernel
+    /// module, which counts otherwise.
     pub fn driver(&self) -> Option<(u32, u32)> {
+        let libcuda = candidates_in(self, Library::Cuda).into_iter().next().and_then(|found| found.version);
+        // WSL's libcuda.so.1.1 has a version of another kind.
+        libcuda
+            .and_then(|text| version(&text))
+            .filter(|&(major, _)| major >= 100)
+            .or_else(|| self.kernel_module())
+    }
+
+    fn kernel_module(&self) -> Option<(u32, u32)> {
         let text = fs::read_to_string(self.system("/proc/driver/nvidia/version")).ok()?;
         // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 ..."
         let mut words = text.lines().next()?.split_whitespace();
-        words.find_map(|word| {
-            let mut numbers = word.split('.').map(|number| number.parse().ok());
-            Some((numbers.next()??, numbers.next()??))
-        })
+        words.find_map(version)
     }
 
     /// The path that a variable holds.
@@ -105,6 +115,12 @@ impl Environment {
     }
 }
 
+/// The first two numbers of a version.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +142,13 @@ mod tests {
         }
         fs::write(&file, "garbage").unwrap();
         assert_eq!(environment.driver(), None);
+
+        let compatible = root.path().join("compat");
+        fs::create_dir(&compatible).unwrap();
+        for (name, version) in [("libcuda.so.590.44.01", Some((590, 44))), ("libcuda.so.1.1", None)] {
+            fs::write(compatible.join(name), "").unwrap();
+            let environment = environment.clone().with("OCELLI_CUDA", compatible.join(name));
+            assert_eq!(environment.driver(), version, "{name}");
+        }
     }
 }

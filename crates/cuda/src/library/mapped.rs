@@ -27,7 +27,8 @@ fn path(line: &str) -> Option<&str> {
     line.find('/').map(|start| line[start..].trim_end_matches(" (deleted)"))
 }
 
-fn is_of(library: Library, path: &Path) -> bool {
+/// Whether a file is the library or a part of it.
+pub(super) fn is_of(library: Library, path: &Path) -> bool {
     let stem = match library {
         Library::Cuda => "libcuda.so",
         Library::Cudnn => "libcudnn",

@@ -28,6 +28,7 @@
 
 mod companions;
 mod driver_fit;
+mod elf;
 mod environment;
 mod found;
 mod loader;

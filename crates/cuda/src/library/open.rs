@@ -4,10 +4,11 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::companions::companions;
+use super::companions::{dependencies, parts};
 use super::loader::canonical_file;
-use super::search::{candidates_in, is_front, places};
-use super::{Environment, Found, Library, Origin};
+use super::mapped::is_of;
+use super::search::{candidates_in, places};
+use super::{Environment, Found, Library, Origin, elf};
 use crate::error::{Error, Result};
 use crate::stack::Stacks;
 
@@ -109,50 +110,71 @@ pub(crate) fn choices(environment: &Environment, library: Library) -> Result<Vec
         // A stack need not hold every library, but it must be there.
         let stacks = Stacks::of(environment);
         stacks.chosen().map_err(|error| not_found(stacks.directory().to_owned(), error.to_string()))?;
-        if found.first().is_some_and(|first| first.origin.is_explicit()) {
-            found.truncate(1);
+        if let Some(origin) = found.first().map(|first| first.origin.clone())
+            && origin.is_explicit()
+        {
+            found.retain(|found| found.origin == origin);
         }
     }
-    if let Some(Found { path, unfit: Some(reason), .. }) = found.first()
+    if let Some(Found { path, origin, unfit: Some(reason), .. }) = found.first()
         && found.iter().all(|found| found.unfit.is_some())
     {
-        let reason = format!("{reason}; `ocelli stack install` fetches one that fits");
+        let reason = format!("{reason} (from {origin}); `ocelli stack install` fetches one that fits");
         return Err(Error::LibraryUnusable { library, path: path.clone(), reason });
     }
     found.retain(|found| found.unfit.is_none());
+    if found.first().is_some_and(|first| first.origin.is_explicit()) {
+        found.truncate(1);
+    }
     Ok(found)
 }
 
 fn load(environment: &Environment, found: &Found) -> Result<libloading::Library> {
-    let Found { library, path, .. } = found;
+    let Found { library, path, origin, .. } = found;
     let unusable = |path: &Path, reason: String| Error::LibraryUnusable {
         library: *library,
         path: path.to_owned(),
-        reason,
+        reason: format!("{reason} (from {origin})"),
     };
-    let is_other = |other: &&PathBuf| {
-        is_front(*library, other) && canonical_file(other).is_some_and(|other| other != *path)
-    };
-    if let Some(other) = environment.loaded().iter().find(is_other) {
+    if let Some(other) = rival(environment, found) {
         let (other, variable) = (other.display(), library.variable());
-        return Err(unusable(
-            path,
-            format!(
-                "this process has loaded {other} already, and the two would mix: set {variable} to that one"
-            ),
-        ));
+        let reason =
+            format!("this process has loaded {other}, and the two would mix: set {variable} to that one");
+        return Err(unusable(path, reason));
     }
-    for file in companions(environment, *library, path) {
-        let handle = dlopen(&file).map_err(|error| unusable(&file, error.to_string()))?;
-        // Kept open as long as the process runs, as the library itself.
-        mem::forget(handle);
+    let mut ahead = Vec::new();
+    for file in dependencies(environment, *library, path) {
+        match dlopen(&file) {
+            Ok(handle) => ahead.push(handle),
+            // Without it the library can do less, and says so when it is needed.
+            Err(reason) => tracing::warn!(%library, file = %file.display(), %reason, "cannot be opened"),
+        }
     }
-    dlopen(path).map_err(|error| unusable(path, error.to_string()))
+    for file in parts(*library, path) {
+        ahead.push(dlopen(&file).map_err(|reason| unusable(&file, reason))?);
+    }
+    let handle = dlopen(path).map_err(|reason| unusable(path, reason))?;
+    // Kept open as long as the process runs, as the library itself. After a failure they were closed, so that nothing of
+    // this copy is left when the next candidate is tried.
+    ahead.into_iter().for_each(mem::forget);
+    Ok(handle)
 }
 
-fn dlopen(path: &Path) -> std::result::Result<libloading::Library, libloading::Error> {
+/// A file of another copy that the process has loaded, of a library that cannot stand a second copy: cuDNN's parts would
+/// find those of the other, and a process has one driver.
+fn rival<'a>(environment: &'a Environment, found: &Found) -> Option<&'a PathBuf> {
+    let is_rival = |other: &&PathBuf| {
+        is_of(found.library, other)
+            && canonical_file(other).is_some_and(|other| other.parent() != found.path.parent())
+    };
+    let alone = matches!(found.library, Library::Cuda | Library::Cudnn);
+    environment.loaded().iter().filter(|_| alone).find(is_rival)
+}
+
+fn dlopen(path: &Path) -> std::result::Result<libloading::Library, String> {
+    elf::check(path).map_err(|error| error.to_string())?;
     // SAFETY: NVIDIA's libraries, whose initialisers have no requirements. Lazy binding, symbols local to the handle.
-    unsafe { libloading::Library::new(path) }
+    unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())
 }
 
 fn searched(environment: &Environment, library: Library) -> Vec<PathBuf> {

@@ -22,7 +22,7 @@ pub fn candidates(library: Library) -> Vec<Found> {
 
 /// The files that could serve a library in `environment`, the preferred one first, each once.
 pub fn candidates_in(environment: &Environment, library: Library) -> Vec<Found> {
-    let driver = environment.driver();
+    let driver = if library == Library::Cuda { None } else { environment.driver() };
     let mut found: Vec<Found> = Vec::new();
     for (origin, places) in places(environment, library) {
         for path in files(library, &places) {
