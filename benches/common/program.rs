@@ -8,7 +8,7 @@ use ocelli::{DType, Device, Element, Precision, Shape, State, Task, TensorType, 
 
 /// A replay touches about as many bytes: far more than an L2 cache holds, so that nothing is found there, and enough
 /// work that the launch of the replay itself does not count.
-const BYTES_OF_A_REPLAY: usize = 1 << 30;
+const BYTES_OF_A_REPLAY: usize = 2 << 30;
 /// At most so many copies of a program are run by a replay.
 const MOST_COPIES: usize = 32;
 
@@ -78,7 +78,9 @@ impl Program {
         for copy in 0..copies {
             self.append_to(&mut graph, copy as u32);
         }
-        let states = self.states.iter().cycle().take(copies * self.states.len());
+        let sets: Vec<Vec<State>> =
+            self.states.iter().map(|&ty| random_states(device, ty, copies)).collect::<Result<_>>()?;
+        let states = (0..copies).flat_map(|copy| sets.iter().map(move |set| set[copy].clone()));
         let work = Work {
             key: WorkKey {
                 graph,
@@ -88,7 +90,7 @@ impl Program {
                 deterministic: false,
             },
             data: Vec::new(),
-            states: states.map(|&ty| random_state(device, ty)).collect::<Result<_>>()?,
+            states: states.collect(),
             scalars: self.scalars.repeat(copies),
             seed: 0,
             step: 0,
@@ -141,20 +143,27 @@ impl Replay {
     }
 }
 
-fn random_state(device: &Device, ty: TensorType) -> Result<State> {
+/// As many states of one type.
+fn random_states(device: &Device, ty: TensorType, count: usize) -> Result<Vec<State>> {
     match ty.dtype {
         // Variances are drawn from it, too: none may be negative.
-        DType::F32 => state(device, ty, f32::abs),
-        DType::F16 => state(device, ty, f16::from_f32),
-        DType::BF16 => state(device, ty, bf16::from_f32),
-        DType::I32 => state(device, ty, |value| value as i32),
-        DType::U8 => state(device, ty, |value| (value.abs() * 255.0) as u8),
+        DType::F32 => states(device, ty, count, f32::abs),
+        DType::F16 => states(device, ty, count, f16::from_f32),
+        DType::BF16 => states(device, ty, count, bf16::from_f32),
+        DType::I32 => states(device, ty, count, |value| value as i32),
+        DType::U8 => states(device, ty, count, |value| (value.abs() * 255.0) as u8),
     }
 }
 
-fn state<T: Element>(device: &Device, ty: TensorType, convert: fn(f32) -> T) -> Result<State> {
+fn states<T: Element>(
+    device: &Device,
+    ty: TensorType,
+    count: usize,
+    convert: fn(f32) -> T,
+) -> Result<Vec<State>> {
     let values = random(ty.shape.elements(), convert);
-    State::new(device, "operand", ty, &values).with_context(|| format!("a state for {ty}"))
+    let state = |_| State::new(device, "operand", ty, &values).with_context(|| format!("a state for {ty}"));
+    (0..count).map(state).collect()
 }
 
 /// Random numbers in -1..1: tensor cores draw more power, and run slower, on such than on zeros. After a million they
