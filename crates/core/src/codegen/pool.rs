@@ -152,7 +152,8 @@ const OVERLAPPING: &str = r#"
                 bool open[V];
                 EACH open[j] = p >= 0 && p < P && q >= 0 && q < Q;
                 // What follows the tile's last element in the window does not matter.
-                const int last = min(ORIGIN_H + SH - 1 - eh * SH, KH - 1) * KW + min(ORIGIN_W + SW - 1 - ew * SW, KW - 1);
+                const int last_row = min(ORIGIN_H + SH - 1 - eh * SH, KH - 1);
+                const int last = last_row * KW + min(ORIGIN_W + SW - 1 - ew * SW, KW - 1);
 #pragma unroll UNROLL
                 for (int k = 0; k < KH * KW; ++k) {
                     if (k > last) continue;
@@ -163,7 +164,8 @@ const OVERLAPPING: &str = r#"
                     EACH {
                         const bool taken = open[j] && inside && same(to_float(value.v[j]), to_float(largest.v[j]));
                         open[j] = open[j] && !taken;
-                        if (r >= 0 && r < SH && s >= 0 && s < SW) sum[r * SW + s][j] += taken ? to_float(upstream.v[j]) : 0.0f;
+                        const float gradient = taken ? to_float(upstream.v[j]) : 0.0f;
+                        if (r >= 0 && r < SH && s >= 0 && s < SW) sum[r * SW + s][j] += gradient;
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Resampling and its gradient. Which pixels an output pixel reads, and with what weights, comes from
-//! [`Upsample::neighbours`] in tables along the two axes, uploaded once, so that the kernels cannot disagree with it. The
-//! gradient gathers: an input pixel sums over the rectangle of output pixels that read it, in a fixed order.
+//! [`Upsample::neighbours`] in tables along the two axes, uploaded once, so that the kernels cannot disagree with it.
+//! The gradient gathers: an input pixel sums over the rectangle of output pixels that read it, in a fixed order.
 
 use super::pixels::{Pixels, nhwc, refused, vector_width};
 use super::prelude::c_type;
