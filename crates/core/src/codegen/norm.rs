@@ -1,7 +1,7 @@
 //! Channel statistics, group normalisation and its gradient, one launch each. All sums are in `f32` and in a fixed
-//! order: within a thread, down a block's columns of threads, and, where several blocks share a sum, over their partial
-//! sums by whichever block arrives last. Variances come from sums shifted by a first value, which lose nothing when the mean is
-//! far from zero and need no division along the way.
+//! order: within a thread, down a block's columns of threads, and, where several blocks share a sum, over their
+//! partial sums by whichever block arrives last. Variances come from sums shifted by a first value, which lose nothing
+//! when the mean is far from zero and need no division along the way.
 
 use super::pixels::{index_type, nhwc, refused, vector_width};
 use super::prelude::{c_type, finish};

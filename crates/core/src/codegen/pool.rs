@@ -1,7 +1,7 @@
 //! Max and average pooling, and their gradients. A thread computes `V` channels of one output pixel from loads that do
 //! not depend on each other: outside of the image they are clamped to its edge, not skipped. Gradients gather, so that
-//! nothing is added atomically: a thread of max pooling's owns a tile of one stride's extent and visits the windows that
-//! touch it, taking `dy` where `x` is the first element of a window to equal its `y`.
+//! nothing is added atomically: a thread of max pooling's owns a tile of one stride's extent and visits the windows
+//! that touch it, taking `dy` where `x` is the first element of a window to equal its `y`.
 
 use super::pixels::{Pixels, nhwc, refused, vector_width};
 use super::prelude::c_type;
