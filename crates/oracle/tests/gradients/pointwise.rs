@@ -3,8 +3,8 @@ use ocelli_oracle::HostTensor;
 
 use crate::{check, check_values, f32, random};
 
-/// A function's name and its method.
-type Function<T> = (&'static str, T);
+type OfOne = fn(&Tensor) -> Result<Tensor>;
+type OfTwo = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// Both sides of every kink, none on one.
 fn numbers() -> HostTensor {
@@ -14,7 +14,7 @@ fn numbers() -> HostTensor {
 
 #[test]
 fn functions_of_any_number() {
-    let functions: &[Function<fn(&Tensor) -> Result<Tensor>>] = &[
+    let functions: &[(&str, OfOne)] = &[
         ("neg", |x| x.neg()),
         ("abs", |x| x.abs()),
         ("exp", |x| x.exp()),
@@ -49,7 +49,7 @@ fn functions_of_any_number() {
 fn functions_of_positive_numbers() {
     let mut positive = numbers();
     positive.values.iter_mut().for_each(|value| *value = value.abs());
-    let functions: &[Function<fn(&Tensor) -> Result<Tensor>>] = &[
+    let functions: &[(&str, OfOne)] = &[
         ("log", |x| x.log()),
         ("sqrt", |x| x.sqrt()),
         ("rsqrt", |x| x.rsqrt()),
@@ -63,7 +63,7 @@ fn functions_of_positive_numbers() {
 
 #[test]
 fn functions_of_two_numbers_broadcast_in_every_way() {
-    let functions: &[Function<fn(&Tensor, &Tensor) -> Result<Tensor>>] = &[
+    let functions: &[(&str, OfTwo)] = &[
         ("add", |a, b| a.add(b)),
         ("sub", |a, b| a.sub(b)),
         ("mul", |a, b| a.mul(b)),
