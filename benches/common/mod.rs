@@ -10,7 +10,7 @@ mod results;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use criterion::{Criterion, SamplingMode};
 use ocelli::{DType, Device};
 
@@ -38,6 +38,7 @@ pub(crate) struct Case {
 /// A benchmark that runs.
 pub(crate) struct Bench {
     name: &'static str,
+    /// The card that was found; it stays open from case to case.
     device: Device,
     criterion: Criterion,
     ceilings: Ceilings,
@@ -72,18 +73,16 @@ impl Bench {
     /// Times a program, unless criterion's filter leaves it out.
     pub(crate) fn case(&mut self, case: Case, program: Program) -> Result<()> {
         let (bytes, copies) = (program.bytes(), program.copies());
-        let stream = match self.device.gpu() {
-            Some(gpu) => gpu.cuda().stream().clone(),
-            None => bail!("the device is no GPU"),
-        };
         let mut prepared = None;
         let mut samples = Vec::new();
         let mut failure = None;
         let mut time = |iterations: u64| -> Result<Duration> {
             let replay = match &prepared {
                 Some(replay) => replay,
-                None => prepared.insert(program.prepare(&self.device)?),
+                // A device of its own, so that the case's memory goes when the case is done.
+                None => prepared.insert(program.prepare(&Device::new(0)?)?),
             };
+            let stream = replay.gpu()?.cuda().stream();
             // One replay runs all copies of the program.
             let replays = iterations.div_ceil(copies as u64);
             let start = stream.record_timed()?;
@@ -98,13 +97,15 @@ impl Bench {
         let mut group = self.criterion.benchmark_group(self.name);
         group.sampling_mode(SamplingMode::Flat);
         group.bench_function(format!("{}/{}/{}", case.direction, case.name, case.dtype), |bencher| {
-            bencher.iter_custom(|iterations| match (&failure, time(iterations)) {
-                (None, Ok(elapsed)) => elapsed,
-                (None, Err(error)) => {
-                    failure = Some(error);
-                    Duration::from_secs(1)
+            bencher.iter_custom(|iterations| {
+                if failure.is_none() {
+                    match time(iterations) {
+                        Ok(elapsed) => return elapsed,
+                        Err(error) => failure = Some(error),
+                    }
                 }
-                _ => Duration::from_secs(1),
+                // Criterion goes on to the end of the case; what failed is told then.
+                Duration::from_secs(1)
             });
         });
         group.finish();
@@ -115,7 +116,7 @@ impl Bench {
         }
         let measured = samples.split_off(samples.len().saturating_sub(SAMPLES));
         if let (Some(milliseconds), Some(replay)) = (median(measured), &prepared) {
-            let launches = replay.launches(&self.device) / copies;
+            let launches = replay.gpu()?.report().last().map_or(0, |plan| plan.launches.len()) / copies;
             let row = Row::new(&case, milliseconds, bytes, launches, &self.ceilings);
             println!("{row}");
             self.results.push(row);

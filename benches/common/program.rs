@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use half::{bf16, f16};
 use ocelli::graph::{Graph, Leaf, Update, Value};
 use ocelli::ops::Op;
-use ocelli::{DType, Device, Element, Precision, Shape, State, Task, TensorType, Work, WorkKey};
+use ocelli::{DType, Device, Element, Gpu, Precision, Shape, State, Task, TensorType, Work, WorkKey};
 
 /// A replay touches about as many bytes: far more than an L2 cache holds, so that nothing is found there, and enough
 /// work that the launch of the replay itself does not count.
@@ -137,9 +137,9 @@ impl Replay {
         Ok(())
     }
 
-    /// How many launches the plan consists of.
-    pub(crate) fn launches(&self, device: &Device) -> usize {
-        device.gpu().and_then(|gpu| gpu.report().pop()).map_or(0, |plan| plan.launches.len())
+    /// The GPU that it runs on.
+    pub(crate) fn gpu(&self) -> Result<&Gpu> {
+        self.device.gpu().context("the device is no GPU")
     }
 }
 
