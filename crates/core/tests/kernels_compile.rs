@@ -5,10 +5,15 @@
 use ocelli_core::codegen::{
     Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Target, generate,
 };
-use ocelli_core::ops::{Binary, Dropout, Unary};
-use ocelli_core::{DType, Real};
+use ocelli_core::ops::pool::Windows;
+use ocelli_core::ops::{
+    AdamW, AvgPool, Binary, Conv2d, CrossEntropy, Dropout, GroupNorm, MaxPool, Op, Sgd, Softmax, Unary, Upsample,
+    UpsampleMode,
+};
+use ocelli_core::{DType, Origin, Real, Shape, TensorType};
 use ocelli_cuda::KernelSource;
 use ocelli_cuda::kernel::compile_cubin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const TARGET: Target = Target { compute_capability: (9, 0), multiprocessors: 132 };
 const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
@@ -143,6 +148,82 @@ fn every_function() -> KernelSpec {
     })
 }
 
+fn operation(op: Op, inputs: Vec<TensorType>, outputs: Vec<TensorType>) -> KernelSpec {
+    KernelSpec::Operation { op, inputs, outputs }
+}
+
+/// Every operation that has a kernel of its own, with its inferred types.
+fn operations() -> Vec<KernelSpec> {
+    let mut specs = Vec::new();
+    let origin = Origin::caller();
+    let mut add = |op: Op, inputs: &[TensorType]| {
+        let outputs = op.infer(inputs, origin).unwrap_or_else(|error| panic!("{error}"));
+        specs.push(operation(op, inputs.to_vec(), outputs));
+    };
+    let float = |shape: &[usize]| TensorType::new(DType::F32, Shape::new(shape).unwrap());
+    for dtype in FLOATS {
+        let ty = |shape: &[usize]| TensorType::new(dtype, Shape::new(shape).unwrap());
+        for (x, k, filter) in [([64, 28, 28, 1], 32, 3), ([2, 9, 7, 1], 4, 2), ([2, 9, 7, 4], 16, 2)] {
+            let conv = Conv2d { stride: [2, 1], padding: [1, 0], ..Conv2d::default() };
+            let w = Shape::nhwc(k, filter, filter, x[3]);
+            let y = Op::Conv2d(conv).infer(&[ty(&x), TensorType::new(dtype, w)], origin).unwrap()[0];
+            add(Op::ConvBackwardFilter { conv, filter: w }, &[ty(&x), y]);
+        }
+        for x in [[64, 24, 24, 64], [2, 9, 7, 3], [1, 14, 14, 12]] {
+            for windows in [Windows::square(2), Windows::square(3).stride(2).padding(1), Windows::square(3).stride(2).ceil_mode()] {
+                let pool = MaxPool(windows);
+                let y = Op::MaxPool(pool).infer(&[ty(&x)], origin).unwrap()[0];
+                add(Op::MaxPool(pool), &[ty(&x)]);
+                add(Op::MaxPoolGrad(pool), &[ty(&x), y, y]);
+                for count_include_pad in [true, false] {
+                    let pool = AvgPool::Windows { windows, count_include_pad };
+                    add(Op::AvgPool(pool), &[ty(&x)]);
+                    add(Op::AvgPoolGrad { pool, input: ty(&x).shape }, &[y]);
+                }
+            }
+            let pool = AvgPool::Adaptive { output: [3, 2] };
+            let y = Op::AvgPool(pool).infer(&[ty(&x)], origin).unwrap()[0];
+            add(Op::AvgPool(pool), &[ty(&x)]);
+            add(Op::AvgPoolGrad { pool, input: ty(&x).shape }, &[y]);
+            for mode in [UpsampleMode::Nearest, UpsampleMode::Bilinear { align_corners: false }, UpsampleMode::Bilinear { align_corners: true }] {
+                let upsample = Upsample { output: [17, 5], mode };
+                let y = Op::Upsample(upsample).infer(&[ty(&x)], origin).unwrap()[0];
+                add(Op::Upsample(upsample), &[ty(&x)]);
+                add(Op::UpsampleGrad { upsample, input: ty(&x).shape }, &[y]);
+            }
+            let c = x[3];
+            add(Op::ChannelStats, &[ty(&x)]);
+            for groups in [1, c] {
+                let norm = GroupNorm { groups, eps: Real(1e-5) };
+                let statistics = float(&[x[0], groups]);
+                add(Op::GroupNorm(norm), &[ty(&x), float(&[c]), float(&[c])]);
+                add(Op::GroupNormGrad(norm), &[ty(&x), float(&[c]), statistics, statistics, ty(&x)]);
+            }
+        }
+        for rows in [[64, 10], [3, 1000], [2, 4099], [1, 1]] {
+            let (x, labels) = (ty(&rows), TensorType::new(DType::I32, Shape::vector(rows[0])));
+            for log in [false, true] {
+                add(Op::Softmax(Softmax { log }), &[x]);
+                add(Op::SoftmaxGrad(Softmax { log }), &[x, x]);
+            }
+            let loss = CrossEntropy { label_smoothing: Real(0.1), ignore_index: -100 };
+            add(Op::CrossEntropy(loss), &[x, labels]);
+            add(Op::CrossEntropyGrad(loss), &[x, labels, float(&[rows[0]])]);
+            add(Op::Argmax, &[x]);
+            add(Op::InTopK { k: 5 }, &[x, labels]);
+        }
+        let (w, s) = (float(&[32, 3, 3, 1]), TensorType::scalar());
+        let g = ty(&[32, 3, 3, 1]);
+        for nesterov in [false, true] {
+            add(Op::Sgd(Sgd { nesterov, groups: vec![0, 0] }), &[s, s, s, s, w, g, w, w, w, w]);
+        }
+        let scalars = [s; 8];
+        add(Op::AdamW(AdamW { groups: vec![0, 0] }), &[&scalars[..], &[w, g, w, w, w, w, w, w]].concat());
+    }
+    specs.push(KernelSpec::CastMany { tensors: vec![(288, DType::F32, DType::F16), (9, DType::F16, DType::F32), (7, DType::F32, DType::BF16)] });
+    specs
+}
+
 fn compile(spec: &KernelSpec, architecture: &str) {
     let kernel = generate(spec, &TARGET).unwrap_or_else(|error| panic!("{error}\n{spec:?}"));
     let source = KernelSource { name: kernel.name.clone(), source: kernel.source, options: Vec::new() };
@@ -155,10 +236,35 @@ fn compile(spec: &KernelSpec, architecture: &str) {
     assert!(kernel.name.len() <= 128);
 }
 
+/// Compiles on all cores.
+fn compile_all(specs: &[KernelSpec], architecture: &str) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            compile(spec, architecture);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+}
+
 #[test]
 #[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC (set OCELLI_NVRTC)")]
-fn maps_compile() {
-    for spec in maps() {
-        compile(&spec, "sm_90");
+fn every_kernel_compiles_for_sm_90() {
+    compile_all(&maps(), "sm_90");
+    compile_all(&operations(), "sm_90");
+}
+
+/// The generators do not depend on the architecture, the prelude does a little: every fifth kernel covers each file of
+/// kernels and each type.
+#[test]
+#[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC (set OCELLI_NVRTC)")]
+fn kernels_of_every_kind_compile_for_every_architecture() {
+    let sample: Vec<KernelSpec> = maps().into_iter().chain(operations()).step_by(5).collect();
+    for architecture in ["sm_75", "sm_80", "sm_86", "sm_89", "sm_100", "sm_120"] {
+        compile_all(&sample, architecture);
     }
 }

@@ -5,8 +5,9 @@
 //! channels and vector width, so that a network needs a few dozen kernels.
 
 mod cast;
-mod cross_entropy;
 mod chunks;
+mod cross_entropy;
+pub(crate) mod filter_gradient;
 mod map;
 mod norm;
 mod optimizer;
@@ -88,9 +89,12 @@ fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Ta
         Op::MaxPool(_) | Op::MaxPoolGrad(_) | Op::AvgPool(_) | Op::AvgPoolGrad { .. } => {
             pool::generate(op, inputs, outputs, target)
         }
+        Op::Upsample(_) | Op::UpsampleGrad { .. } => upsample::generate(op, inputs, outputs, target),
+        Op::ChannelStats | Op::GroupNorm(_) | Op::GroupNormGrad(_) => norm::generate(op, inputs, outputs, target),
         Op::Softmax(_) | Op::SoftmaxGrad(_) => softmax::generate(op, inputs, outputs, target),
         Op::CrossEntropy(_) | Op::CrossEntropyGrad(_) => cross_entropy::generate(op, inputs, outputs, target),
         Op::Argmax | Op::InTopK { .. } => ranking::generate(op, inputs, outputs, target),
+        Op::ConvBackwardFilter { .. } => filter_gradient::generate(op, inputs, outputs, target),
         Op::Sgd(_) | Op::AdamW(_) => optimizer::generate(op, inputs, outputs, target),
         _ => Err(Error::Plan { pass: "codegen", what: format!("{} has no kernel of its own", op.name()) }),
     }

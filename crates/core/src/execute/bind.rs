@@ -1,8 +1,9 @@
 //! A plan bound to memory.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ocelli_cuda::cublaslt::{MatmulSpec, ScalarType};
 use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph};
@@ -78,13 +79,8 @@ enum Prepared {
 impl BoundPlan {
     /// Compiles, chooses engines, allocates.
     pub(super) fn new(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places) -> Result<BoundPlan> {
-        let mut prepared = Vec::with_capacity(plan.launches.len());
-        let mut workspace_bytes = 0;
-        for launch in &plan.launches {
-            let ready = prepare(gpu, launch, work).map_err(|source| in_launch(launch, source))?;
-            workspace_bytes = workspace_bytes.max(ready.workspace_bytes());
-            prepared.push(ready);
-        }
+        let prepared = prepare_all(gpu, &plan, work)?;
+        let workspace_bytes = prepared.iter().map(Prepared::workspace_bytes).max().unwrap_or(0);
         let device = gpu.cuda();
         let arena = device.alloc(plan.arena_bytes)?;
         let workspace = device.alloc(workspace_bytes)?;
@@ -219,6 +215,49 @@ fn partial_bytes(scratch: &Scratch) -> usize {
     }
 }
 
+/// Generates kernels and chooses engines. Kernels are compiled on all cores meanwhile; a later request for them finds
+/// them in the device's cache.
+fn prepare_all(gpu: &Gpu, plan: &Plan, work: &Work) -> Result<Vec<Prepared>> {
+    let target = gpu.target();
+    let mut kernels: Vec<Option<Kernel>> = Vec::with_capacity(plan.launches.len());
+    for launch in &plan.launches {
+        kernels.push(match &launch.kind {
+            LaunchKind::Kernel(spec) => {
+                Some(generate(spec, &target).map_err(|source| in_launch(launch, source))?)
+            }
+            _ => None,
+        });
+    }
+    let distinct: BTreeMap<&str, &Kernel> = kernels.iter().flatten().map(|kernel| (&*kernel.name, kernel)).collect();
+    let distinct: Vec<&Kernel> = distinct.into_values().collect();
+    let next = AtomicUsize::new(0);
+    let compile = || -> Result<()> {
+        while let Some(kernel) = distinct.get(next.fetch_add(1, Ordering::Relaxed)) {
+            gpu.cuda().compile(&source(kernel))?;
+        }
+        Ok(())
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let engines = std::thread::scope(|scope| {
+        let compilers: Vec<_> = (0..cores.min(distinct.len())).map(|_| scope.spawn(compile)).collect();
+        let engine = |launch: &Launch| match launch.kind {
+            LaunchKind::Kernel(_) => Ok(None),
+            _ => prepare(gpu, launch, work).map(Some).map_err(|source| in_launch(launch, source)),
+        };
+        let engines = plan.launches.iter().map(engine).collect::<Result<Vec<_>>>();
+        let failed = || Error::Plan { pass: "compile", what: "a compiling thread panicked".into() };
+        compilers.into_iter().try_for_each(|compiler| compiler.join().map_err(|_| failed())?)?;
+        engines
+    })?;
+    let missing = || Error::Plan { pass: "bind", what: "a launch was not prepared".into() };
+    let both = kernels.into_iter().zip(engines);
+    both.map(|(kernel, engine)| kernel.map(Prepared::Kernel).or(engine).ok_or_else(missing)).collect()
+}
+
+fn source(kernel: &Kernel) -> KernelSource {
+    KernelSource { name: kernel.name.clone(), source: kernel.source.clone(), options: Vec::new() }
+}
+
 fn prepare(gpu: &Gpu, launch: &Launch, work: &Work) -> Result<Prepared> {
     Ok(match &launch.kind {
         LaunchKind::Kernel(spec) => Prepared::Kernel(generate(spec, &gpu.target())?),
@@ -314,9 +353,7 @@ impl Binder<'_> {
 
     fn kernel(&mut self, kernel: Kernel, reads: &[u64], writes: &[u64]) -> Result<BoundLaunch> {
         let device = self.gpu.cuda();
-        let Kernel { name, source, .. } = &kernel;
-        let module = device.compile(&KernelSource { name: name.clone(), source: source.clone(), options: Vec::new() })?;
-        let function = module.function(name)?;
+        let function = device.compile(&source(&kernel))?.function(&kernel.name)?;
         if kernel.shared_bytes > 48 << 10 {
             function.set_max_dynamic_shared(kernel.shared_bytes)?;
         }

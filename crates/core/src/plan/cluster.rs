@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::PlanOptions;
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Leaf, Value};
 use crate::ops::Op;
 
 /// At most this many tensors are read by a launch.
@@ -32,7 +32,8 @@ pub enum Place {
 pub struct Unit {
     /// The nodes, ascending.
     pub nodes: Vec<u32>,
-    /// The iteration space, for pointwise work and sums; `None` for an operation of its own.
+    /// The iteration space, for pointwise work and sums; `None` for an operation of its own, and for casts of several
+    /// states.
     pub space: Option<[usize; 4]>,
 }
 
@@ -72,6 +73,12 @@ pub fn space_of(graph: &Graph, id: usize) -> [usize; 4] {
     }
 }
 
+/// Whether a node is a cast of a state's value.
+fn casts_a_state(graph: &Graph, id: usize) -> bool {
+    let node = &graph.nodes[id];
+    matches!(node.op, Op::Cast(_)) && matches!(graph.node(node.inputs[0]).op, Op::Leaf(Leaf::State { .. }))
+}
+
 /// Which extents of its space a sum keeps; one of a single element counts as summed.
 pub fn kept(graph: &Graph, id: usize) -> [bool; 4] {
     graph.nodes[id].outputs[0].shape.aligned().map(|extent| extent != 1)
@@ -90,6 +97,9 @@ pub fn cluster(graph: &Graph, options: PlanOptions) -> Clusters {
         if options.fuse && is_fusible(op) {
             building.join(unit);
         }
+    }
+    if options.fuse {
+        building.gather_casts();
     }
     building.finish()
 }
@@ -281,6 +291,23 @@ impl<'a> Building<'a> {
             stack.extend(self.reads[unit].iter().copied().filter(|&next| seen.insert(next)));
         }
         false
+    }
+
+    /// Makes one unit of all units that only cast a state: with mixed precision every parameter has one.
+    fn gather_casts(&mut self) {
+        let casts: Vec<usize> = (0..self.units.len())
+            .filter(|&unit| match self.units[unit].nodes[..] {
+                [id] => casts_a_state(self.graph, id as usize),
+                _ => false,
+            })
+            .collect();
+        let Some((&first, others)) = casts.split_first() else { return };
+        for &unit in others {
+            let moved = std::mem::take(&mut self.units[unit].nodes);
+            moved.iter().for_each(|&id| self.places[id as usize] = Place::Unit(first));
+            self.units[first].nodes.extend(moved);
+        }
+        self.units[first].space = None;
     }
 
     /// Drops the units that were merged into others.

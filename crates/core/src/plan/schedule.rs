@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::cluster::{Clusters, Place, source};
 use super::{Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
-use crate::codegen::KernelSpec;
+use crate::codegen::{KernelSpec, filter_gradient};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Leaf, Update, Value};
 use crate::ops::Op;
@@ -195,13 +195,31 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// One launch for the casts of several states.
+    fn cast_many(&self, nodes: &[u32], buffers: &mut Buffers<'_>) -> Launch {
+        let (mut tensors, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+        for &id in nodes {
+            let node = &self.graph.nodes[id as usize];
+            let (from, to) = (self.graph.ty(node.inputs[0]), node.outputs[0]);
+            tensors.push((to.shape.elements(), from.dtype, to.dtype));
+            reads.push(buffers.of(node.inputs[0]));
+            writes.push(buffers.of(Value { node: id, output: 0 }));
+        }
+        let label = format!("cast of {} states", nodes.len());
+        Launch { kind: LaunchKind::Kernel(KernelSpec::CastMany { tensors }), reads, writes, label }
+    }
+
     /// What a unit launches.
     fn launch(&self, unit: usize, buffers: &mut Buffers<'_>) -> Result<Launch> {
         if self.clusters.units[unit].space.is_some() {
             return map::launch(self.graph, self.clusters, unit, buffers);
         }
-        let id = self.clusters.units[unit].nodes[0];
+        let nodes = &self.clusters.units[unit].nodes;
+        let id = nodes[0];
         let node = &self.graph.nodes[id as usize];
+        if let Op::Cast(_) = node.op {
+            return Ok(self.cast_many(nodes, buffers));
+        }
         let ty = |index: usize| self.graph.ty(node.inputs[index]);
         let convolution = |kind, conv, x, w, y| LaunchKind::Convolution(Convolution { kind, conv, x, w, y });
         let output = node.outputs[0];
@@ -212,7 +230,7 @@ impl<'a> Scheduler<'a> {
             Op::ConvBackwardData { conv, .. } => {
                 convolution(ConvolutionKind::BackwardData, *conv, output, ty(1).shape, ty(0).shape)
             }
-            Op::ConvBackwardFilter { conv, .. } => {
+            Op::ConvBackwardFilter { conv, filter } if !filter_gradient::is_small(conv, *filter) => {
                 convolution(ConvolutionKind::BackwardFilter, *conv, ty(0), output.shape, ty(1).shape)
             }
             Op::Matmul(matmul) => {

@@ -75,8 +75,8 @@ impl Layout {
                 let across = groups.min(THREADS);
                 layout.tiles = groups.div_ceil(across);
                 layout.block = [across, (THREADS / across).clamp(1, reduced.max(1))];
-                // A row or two for each thread; eight where their sums must be put together again.
-                let each = if spec.sums.is_empty() { 1 } else { 8 };
+                // A row for each thread; four, all in flight at once, where their sums must be put together again.
+                let each = if spec.sums.is_empty() { 1 } else { 4 };
                 let wanted = reduced.div_ceil(layout.block[1] * each);
                 layout.slices = wanted.clamp(1, (most / (outer * layout.tiles)).max(1));
             }

@@ -153,7 +153,7 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     source.push_str("    if (active) {\n");
     source.push_str(&body.hoisted);
     source.push_str(&format!(
-        "        for ({index} r = slice * {down}u + threadIdx.y; r < {reduced}u; r += {}u) {{\n            const {index} row = {};\n            const {index} i = row * {channels}u + c;\n",
+        "#pragma unroll 4\n        for ({index} r = slice * {down}u + threadIdx.y; r < {reduced}u; r += {}u) {{\n            const {index} row = {};\n            const {index} i = row * {channels}u + c;\n",
         slices * down,
         layout.row("outer", "r"),
     ));
@@ -161,7 +161,6 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     source.push_str("        }\n    }\n");
     if sums > 0 {
         source.push_str(&format!("    __shared__ float shared[{down}][{across}][{width}];\n"));
-        let _ = outer;
         for k in 0..sums {
             let result = if slices == 1 {
                 format!("sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);", c_type(spec.sums[k].dtype))
@@ -189,10 +188,10 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     source
 }
 
-/// Adds up what the rows of threads hold, in their order, and hands each channel's `total` to `result`.
+/// Adds up what the rows of threads hold, pair by pair in a fixed order, and hands each channel's `total` to `result`.
 fn fold_rows(accumulator: &str, down: usize, result: &str) -> String {
     format!(
-        "    __syncthreads();\n    EACH shared[threadIdx.y][threadIdx.x][j] = {accumulator}[j];\n    __syncthreads();\n    if (threadIdx.y == 0 && active) EACH {{\n        float total = 0.0f;\n        for (int y = 0; y < {down}; ++y) total += shared[y][threadIdx.x][j];\n        {result}\n    }}\n"
+        "    __syncthreads();\n    EACH shared[threadIdx.y][threadIdx.x][j] = {accumulator}[j];\n    for (unsigned int n = {down}u; n > 1; n = (n + 1) / 2) {{\n        const unsigned int half = (n + 1) / 2;\n        __syncthreads();\n        if (threadIdx.y + half < n) EACH shared[threadIdx.y][threadIdx.x][j] += shared[threadIdx.y + half][threadIdx.x][j];\n    }}\n    if (threadIdx.y == 0 && active) EACH {{\n        const float total = shared[0][threadIdx.x][j];\n        {result}\n    }}\n"
     )
 }
 
