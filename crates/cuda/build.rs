@@ -1,5 +1,5 @@
 //! Says which tests can run here (`ocelli_gpu`: a driver, `ocelli_nvrtc`: a run-time compiler, `ocelli_cublaslt`: matrix
-//! products), so that those that cannot are reported as ignored. It links nothing.
+//! products, `ocelli_pip`: pip), so that those that cannot are reported as ignored. It links nothing.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ fn main() {
     switch("ocelli_gpu", gpu);
     switch("ocelli_nvrtc", library("OCELLI_NVRTC", "libnvrtc.so"));
     switch("ocelli_cublaslt", library("OCELLI_CUBLASLT", "libcublasLt.so"));
+    switch("ocelli_pip", is_program("python3") && is_program("pip3"));
 }
 
 fn switch(name: &str, on: bool) {
@@ -23,6 +24,11 @@ fn switch(name: &str, on: bool) {
     if on {
         println!("cargo:rustc-cfg={name}");
     }
+}
+
+fn is_program(name: &str) -> bool {
+    env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|directory| directory.join(name).exists()))
 }
 
 /// Whether a version of `file` lies in a usual place.

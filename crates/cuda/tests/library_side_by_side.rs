@@ -142,6 +142,18 @@ fn a_part_that_is_damaged_is_named() {
 }
 
 #[test]
+fn of_a_copy_that_is_passed_over_nothing_stays() {
+    let tree = Tree::new();
+    let damaged = fake_cudnn(&tree, "toolkit/lib64", 91900, true);
+    fake_library::truncate(&damaged.join("libcudnn.so.9"));
+    let good = fake_cudnn(&tree, "loader", 91400, true);
+    let (result, mapped) =
+        run("version", &[("CUDA_HOME", &tree.path("toolkit")), ("LD_LIBRARY_PATH", &good)]);
+    assert_eq!(result, "91400");
+    assert!(mapped.len() == 2 && mapped.iter().all(|path| path.starts_with(&good)), "{mapped:?}");
+}
+
+#[test]
 #[ignore = "needs a cuDNN in the loader's path, and OCELLI_TEST_OTHER_CUDNN to name the directory of another"]
 fn a_real_cudnn_beside_the_systems_keeps_to_itself() {
     let directory = env::var_os("OCELLI_TEST_OTHER_CUDNN").expect("OCELLI_TEST_OTHER_CUDNN is not set");

@@ -43,7 +43,6 @@ pub(crate) use driver_fit::cuda_of_driver;
 pub use environment::{Environment, VARIABLES};
 pub use found::{Found, Origin};
 pub use mapped::mapped;
-pub(crate) use open::choices;
 pub use open::{Opened, open, open_in};
 pub(crate) use search::wheels;
 pub use search::{candidates, candidates_in};

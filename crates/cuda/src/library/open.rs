@@ -97,7 +97,7 @@ pub fn open_in(environment: &Environment, library: Library) -> Result<Opened> {
 }
 
 /// The files to try, in order: one alone where somebody chose it by name.
-pub(crate) fn choices(environment: &Environment, library: Library) -> Result<Vec<Found>> {
+pub(super) fn choices(environment: &Environment, library: Library) -> Result<Vec<Found>> {
     let mut found = candidates_in(environment, library);
     let not_found = |path, hint| Error::LibraryNotFound { library, hint, searched: vec![path] };
     if let Some(path) = environment.path(library.variable()) {
@@ -109,7 +109,9 @@ pub(crate) fn choices(environment: &Environment, library: Library) -> Result<Vec
     if library != Library::Cuda {
         // A stack need not hold every library, but it must be there.
         let stacks = Stacks::of(environment);
-        stacks.chosen().map_err(|error| not_found(stacks.directory().to_owned(), error.to_string()))?;
+        let unmet =
+            |error| format!("the stack that OCELLI_STACK or `ocelli stack use` chose is not there: {error}");
+        stacks.chosen().map_err(|error| not_found(stacks.directory().to_owned(), unmet(error)))?;
         if let Some(origin) = found.first().map(|first| first.origin.clone())
             && origin.is_explicit()
         {

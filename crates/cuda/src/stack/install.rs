@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use super::{Stack, Stacks, packages, pip};
+use super::pip::Pip;
+use super::{Stack, Stacks, packages};
 use crate::error::{Error, Result};
 use crate::library::wheels;
 
@@ -69,7 +70,7 @@ impl Stacks {
     ) -> Result<Stack> {
         let path = self.path_of(name)?;
         let requirements = match options.packages.as_slice() {
-            [] => packages::default_packages(self.driver)?,
+            [] => packages::default_packages(self.environment.driver())?,
             given => given.to_vec(),
         };
         requirements.iter().try_for_each(|requirement| packages::check(requirement))?;
@@ -83,7 +84,8 @@ impl Stacks {
         for directory in [&content, &scratch] {
             create_directories(directory)?;
         }
-        pip::install(&content, &scratch, &requirements, &options.pip_arguments, progress)?;
+        let pip = Pip::find(&self.environment)?;
+        pip.install(&content, &scratch, &requirements, &options.pip_arguments, progress)?;
         let has_libraries = wheels(&content).iter().any(|directory| has_files(directory));
         if !has_libraries {
             return Err(Error::EmptyStack { packages: requirements.join(", ") });

@@ -1,36 +1,43 @@
 //! What a program lacks to run here, and fetching it.
 
 use super::{InstallOptions, Progress, Stack, Stacks};
-use crate::error::Result;
-use crate::library::{Environment, Library, choices, cuda_of_driver, open};
+use crate::error::{Error, Result};
+use crate::library::{Environment, Library, cuda_of_driver, open};
 
 /// What training needs.
 const NEEDED: [Library; 4] = [Library::Cuda, Library::Cudnn, Library::Nvrtc, Library::CublasLt];
 
-/// The libraries that training needs and for which no file could serve; none of them is opened.
+/// The libraries that training needs and for which no file here can serve. Those that can are opened.
 pub fn missing() -> Vec<Library> {
-    let environment = Environment::current();
-    let is_missing =
-        |library: &Library| choices(&environment, *library).map_or(true, |found| found.is_empty());
-    NEEDED.into_iter().filter(is_missing).collect()
+    NEEDED.into_iter().filter(|library| open(*library).is_err()).collect()
 }
 
-/// Installs the stack that fits the driver (`cuda13` or `cuda12`) and puts it to use: all of the libraries, so that they
-/// are versions that were tested together. Nothing is done, and `None` returned, when nothing is [`missing`].
+/// Installs the stack that fits the driver and puts it to use: all of the libraries, so that they are versions that were
+/// tested together. It is called what `OCELLI_STACK` says, else `cuda13` or `cuda12`; one of that name that is installed
+/// already is put to use. Nothing is done, and `None` returned, when nothing is [`missing`].
 ///
 /// # Errors
-/// Those of [`Stacks::install`]; when the driver is missing, which no stack can bring, those of [`open`].
+/// Those of [`open`] for what no stack can bring: the driver, and a library whose variable names something unusable.
+/// Those of [`Stacks::install`]. Those of [`open`] when something is missing still.
 pub fn install_missing(mut progress: impl FnMut(Progress<'_>)) -> Result<Option<Stack>> {
-    if missing().is_empty() {
+    let environment = Environment::current();
+    let missing_before = missing();
+    if missing_before.is_empty() {
         return Ok(None);
     }
-    open(Library::Cuda)?;
-    let name = match Environment::current().driver().and_then(cuda_of_driver) {
-        Some(cuda) => format!("cuda{cuda}"),
-        None => "cuda13".to_owned(),
-    };
-    let stacks = Stacks::here();
-    stacks.install(&name, &InstallOptions::default(), &mut progress)?;
-    stacks.select(&name)?;
+    let is_chosen = |library: &Library| environment.variable(library.variable()).is_some();
+    if let Some(library) =
+        missing_before.into_iter().find(|library| *library == Library::Cuda || is_chosen(library))
+    {
+        open(library)?;
+    }
+    let stacks = Stacks::of(&environment);
+    let cuda = environment.driver().and_then(cuda_of_driver).unwrap_or(13);
+    let name = stacks.demanded().unwrap_or_else(|| format!("cuda{cuda}"));
+    match stacks.install(&name, &InstallOptions::default(), &mut progress) {
+        Ok(_) | Err(Error::StackExists { .. }) => stacks.select(&name)?,
+        Err(error) => return Err(error),
+    }
+    missing().into_iter().try_for_each(|library| open(library).map(drop))?;
     stacks.get(&name).map(Some)
 }

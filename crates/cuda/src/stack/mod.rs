@@ -52,9 +52,7 @@ pub(crate) struct Chosen {
 #[derive(Clone, Debug)]
 pub struct Stacks {
     directory: PathBuf,
-    /// What `OCELLI_STACK` says.
-    demanded: Option<String>,
-    driver: Option<(u32, u32)>,
+    environment: Environment,
 }
 
 impl Stacks {
@@ -65,11 +63,8 @@ impl Stacks {
 
     /// Those of an environment.
     pub fn of(environment: &Environment) -> Stacks {
-        Stacks {
-            directory: paths::home_in(environment).join("stacks"),
-            demanded: environment.variable("OCELLI_STACK").map(|name| name.to_string_lossy().into_owned()),
-            driver: environment.driver(),
-        }
+        let directory = paths::home_in(environment).join("stacks");
+        Stacks { directory, environment: environment.clone() }
     }
 
     /// Where they are.
@@ -138,7 +133,15 @@ impl Stacks {
     }
 
     fn chosen_name(&self) -> Result<Option<String>> {
-        if self.demanded.is_some() { Ok(self.demanded.clone()) } else { self.selected() }
+        match self.demanded() {
+            Some(name) => Ok(Some(name)),
+            None => self.selected(),
+        }
+    }
+
+    /// What `OCELLI_STACK` says.
+    fn demanded(&self) -> Option<String> {
+        self.environment.variable("OCELLI_STACK").map(|name| name.to_string_lossy().into_owned())
     }
 
     fn get(&self, name: &str) -> Result<Stack> {
@@ -169,8 +172,9 @@ impl Stacks {
         }
     }
 
+    /// A directory beside the stacks, of this process alone: a killed one may have left a pip that still writes.
     fn aside(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{ASIDE}{name}"))
+        self.directory.join(format!("{ASIDE}{name}-{}", std::process::id()))
     }
 
     fn names(&self) -> Result<Vec<String>> {

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
 use super::Progress;
 use crate::error::{Error, Result};
+use crate::library::Environment;
 
 /// The commands by which pip may be there.
 const COMMANDS: [&[&str]; 5] =
@@ -19,33 +20,76 @@ const COMMANDS: [&[&str]; 5] =
 const KEPT_LINES: usize = 12;
 const POLL: Duration = Duration::from_millis(200);
 
-/// Installs `requirements` into `target`, with everything temporary in `scratch`.
-///
-/// pip verifies each file's checksum and refuses one whose contents would leave the directory.
-pub(super) fn install(
-    target: &Path,
-    scratch: &Path,
-    requirements: &[String],
-    arguments: &[OsString],
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<()> {
-    let pip = find()?;
-    let mut command = Command::new(pip[0]);
-    command.args(&pip[1..]).arg("install").arg("--target").arg(target);
-    command.args(["--no-deps", "--only-binary", ":all:"]);
-    // pip would keep a second copy of a gigabyte, and compile the packages' few scripts.
-    command.args(if pip[0] == "uv" {
-        &["--no-cache"][..]
-    } else {
-        &["--no-cache-dir", "--no-compile", "--no-input"]
-    });
-    command.args(arguments).args(requirements);
-    command.env("TMPDIR", scratch).env("PYTHONUNBUFFERED", "1");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// A pip that runs here.
+pub(super) struct Pip {
+    command: &'static [&'static str],
+    /// Where programs are looked for; this process's `PATH` when none.
+    path: Option<OsString>,
+}
 
-    let shown = format!("{} install {}", pip.join(" "), requirements.join(" "));
-    let run = |source| Error::Io { action: "run", path: pip[0].into(), source };
-    let mut child = command.spawn().map_err(run)?;
+impl Pip {
+    /// The first of the commands that works.
+    pub(super) fn find(environment: &Environment) -> Result<Pip> {
+        let path = environment.variable("PATH").map(OsString::from);
+        let works = |pip: &Pip| {
+            let mut version = pip.command();
+            version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            version.status().is_ok_and(|status| status.success())
+        };
+        let mut commands = COMMANDS.into_iter().map(|command| Pip { command, path: path.clone() });
+        commands
+            .find(works)
+            .ok_or_else(|| Error::PipNotFound { tried: COMMANDS.map(|command| command.join(" ")).join(", ") })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.command[0]);
+        command.args(&self.command[1..]);
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        command
+    }
+
+    /// Installs `requirements` into `target`, with everything temporary in `scratch`.
+    ///
+    /// pip verifies each file's checksum and refuses one whose contents would leave the directory.
+    pub(super) fn install(
+        &self,
+        target: &Path,
+        scratch: &Path,
+        requirements: &[String],
+        arguments: &[OsString],
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
+        let mut command = self.command();
+        command.arg("install").arg("--target").arg(target);
+        command.args(["--no-deps", "--only-binary", ":all:"]);
+        // pip would keep a second copy of a gigabyte, and compile the packages' few scripts.
+        command.args(if self.command[0] == "uv" {
+            &["--no-cache"][..]
+        } else {
+            &["--no-cache-dir", "--no-compile", "--no-input"]
+        });
+        command.args(arguments).args(requirements);
+        // Some systems configure pip to install for the user, which excludes a target.
+        command.env("PIP_USER", "0").env("TMPDIR", scratch).env("PYTHONUNBUFFERED", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let shown = format!("{} install {}", self.command.join(" "), requirements.join(" "));
+        let run = |source| Error::Io { action: "run", path: self.command[0].into(), source };
+        let mut child = command.spawn().map_err(run)?;
+        let written = || size_of_tree(scratch) + size_of_tree(target);
+        let output = follow(&mut child, written, progress);
+        let status = child.wait().map_err(run)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::PipFailed { command: shown, status: status.to_string(), output })
+    }
+}
+
+/// Reports on a pip until it closes its output, and returns the last lines of that.
+fn follow(child: &mut Child, written: impl Fn() -> u64, progress: &mut dyn FnMut(Progress<'_>)) -> String {
     let mut last_lines = VecDeque::with_capacity(KEPT_LINES);
     // Both streams end when the process does, so that there is nothing to wait for beyond them.
     thread::scope(|scope| {
@@ -79,39 +123,13 @@ pub(super) fn install(
                     last_lines.push_back(line);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    progress(Progress::Written { bytes: size_of_tree(scratch) + size_of_tree(target) });
+                    progress(Progress::Written { bytes: written() });
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
     });
-    let status = child.wait().map_err(run)?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Error::PipFailed {
-        command: shown,
-        status: status.to_string(),
-        output: Vec::from(last_lines).join("\n"),
-    })
-}
-
-/// The first of the commands that works.
-fn find() -> Result<&'static [&'static str]> {
-    let works = |command: &&&[&str]| {
-        let mut run = Command::new(command[0]);
-        run.args(&command[1..])
-            .arg("--version")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        run.status().is_ok_and(|status| status.success())
-    };
-    COMMANDS
-        .iter()
-        .find(works)
-        .copied()
-        .ok_or_else(|| Error::PipNotFound { tried: COMMANDS.map(|command| command.join(" ")).join(", ") })
+    Vec::from(last_lines).join("\n")
 }
 
 /// File and bytes of a line such as `Downloading nvidia_cublas-13.1.0.3-py3-none-any.whl (423.1 MB)`.
