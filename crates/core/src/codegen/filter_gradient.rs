@@ -2,8 +2,8 @@
 //!
 //! cuDNN pads the image's channels to its tensor cores' width and computes mostly zeros. Here a thread owns `V` output
 //! channels and all taps: it walks over output pixels, reads `V` elements of `dy` and the taps' pixels, and adds up the
-//! products in registers, so that `dy` is read once. Blocks put their sums into `partials`; the last one adds them up in
-//! order.
+//! products in registers, so that `dy` is read once. Warps, then blocks, then the last block add up what threads found, in
+//! a fixed order.
 
 use super::prelude::{c_type, finish};
 use super::{Kernel, Scratch, Target};
@@ -19,7 +19,8 @@ const THREADS: usize = 256;
 /// Whether a convolution's filter gradient is computed here.
 pub fn is_small(conv: &Conv2d, filter: Shape) -> bool {
     let [k, r, s, c] = filter.aligned();
-    conv.groups == 1 && r * s * c <= MAX_TAPS && k % 4 == 0 && k <= 128
+    let taps = r * s * c;
+    conv.groups == 1 && taps <= MAX_TAPS && k.is_power_of_two() && (4..=128).contains(&k) && taps * k <= 1024
 }
 
 pub(super) fn generate(
@@ -81,9 +82,9 @@ pub(super) fn generate(
 }
 
 const SOURCE: &str = r#"
+constexpr bool PADDED = PAD_H > 0 || PAD_W > 0;
 extern "C" __global__ void __launch_bounds__(LANES * ROWS)
 KERNEL(const T* __restrict__ x, const T* __restrict__ dy, D* __restrict__ dw, float* partials, unsigned int* counters) {
-    __shared__ float shared[ROWS][LANES * V];
     const int k = threadIdx.x * V;
     float acc[TAPS][V];
 #pragma unroll
@@ -96,28 +97,32 @@ KERNEL(const T* __restrict__ x, const T* __restrict__ dy, D* __restrict__ dw, fl
 #pragma unroll
         for (int tap = 0; tap < TAPS; ++tap) {
             const int y = row + tap / (S * C) * STEP_H, z = column + tap / C % S * STEP_W;
-            const bool inside = (unsigned int)y < H && (unsigned int)z < W;
+            const bool inside = !PADDED || ((unsigned int)y < H && (unsigned int)z < W);
             const float value = inside ? to_float(corner[(y * W + z) * C + tap % C]) : 0.0f;
             EACH acc[tap][j] += value * to_float(g.v[j]);
         }
     }
-    // The rows of threads add up pair by pair, one tap after the other.
+    // The lanes of a warp that own the same channels add up, then the warps.
+    constexpr int WARPS = LANES * ROWS / 32;
+    __shared__ float shared[WARPS][TAPS * K];
+    const int thread = threadIdx.y * LANES + threadIdx.x;
 #pragma unroll
-    for (int tap = 0; tap < TAPS; ++tap) {
-        __syncthreads();
-        EACH shared[threadIdx.y][k + j] = acc[tap][j];
-        for (int n = ROWS; n > 1; n = (n + 1) / 2) {
-            const int half = (n + 1) / 2;
-            __syncthreads();
-            if ((int)threadIdx.y + half < n) EACH shared[threadIdx.y][k + j] += shared[threadIdx.y + half][k + j];
-        }
-        if (threadIdx.y == 0) EACH partials[(blockIdx.x * TAPS + tap) * K + k + j] = shared[0][k + j];
+    for (int tap = 0; tap < TAPS; ++tap) EACH {
+#pragma unroll
+        for (int offset = LANES; offset < 32; offset *= 2) acc[tap][j] += __shfl_xor_sync(0xffffffffu, acc[tap][j], offset);
+        if (thread % 32 < LANES) shared[thread / 32][tap * K + k + j] = acc[tap][j];
+    }
+    __syncthreads();
+    for (int e = thread; e < TAPS * K; e += LANES * ROWS) {
+        float sum = 0.0f;
+#pragma unroll
+        for (int warp = 0; warp < WARPS; ++warp) sum += shared[warp][e];
+        partials[blockIdx.x * (TAPS * K) + e] = sum;
     }
     if (!arrives_last(counters, BLOCKS)) return;
     // Groups of threads take a share of the blocks each, four sums a thread; dw is [k, tap].
     constexpr int FOURS = TAPS * K / 4, GROUPS = LANES * ROWS / FOURS > 0 ? LANES * ROWS / FOURS : 1;
     __shared__ float4 shares[GROUPS][FOURS];
-    const int thread = threadIdx.y * LANES + threadIdx.x;
     for (int e = thread; e < GROUPS * FOURS; e += LANES * ROWS) {
         float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll 8

@@ -37,6 +37,21 @@ template <typename T> __device__ __forceinline__ float rounded(float x) { return
 template <typename T, int V> __device__ __forceinline__ Vec<T, V> load(const T* p) { return *reinterpret_cast<const Vec<T, V>*>(p); }
 template <typename T, int V> __device__ __forceinline__ void store(T* p, const Vec<T, V>& x) { *reinterpret_cast<Vec<T, V>*>(p) = x; }
 
+// What other blocks wrote, past the first-level cache.
+template <int V> __device__ __forceinline__ Vec<float, V> load_cached(const float* p) {
+    Vec<float, V> x;
+    if constexpr (V % 4 == 0) {
+#pragma unroll
+        for (int j = 0; j < V; j += 4) {
+            const float4 four = __ldcg(reinterpret_cast<const float4*>(p + j));
+            x.v[j] = four.x; x.v[j + 1] = four.y; x.v[j + 2] = four.z; x.v[j + 3] = four.w;
+        }
+    } else {
+        EACH x.v[j] = __ldcg(p + j);
+    }
+    return x;
+}
+
 // Not a number wins, as in PyTorch.
 __device__ __forceinline__ float nan_max(float a, float b) { return a > b || a != a ? a : b; }
 __device__ __forceinline__ float nan_min(float a, float b) { return a < b || a != a ? a : b; }

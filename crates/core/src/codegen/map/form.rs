@@ -1,6 +1,6 @@
 //! How a map's space is divided among threads.
 
-use super::{BLOCKS_PER_MULTIPROCESSOR, THREADS, by_channel};
+use super::{BLOCKS_PER_MULTIPROCESSOR, SUMMING_BLOCKS, THREADS, by_channel};
 use crate::codegen::{Access, MapSpec, Target};
 
 /// Which form a kernel has; see [`super`].
@@ -29,6 +29,8 @@ pub(super) struct Layout {
     pub(super) tiles: usize,
     /// Threads across channels, and down rows.
     pub(super) block: [usize; 2],
+    /// Blocks put sums together: few of them, with many loads in flight each.
+    pub(super) slices_share: bool,
     space: [usize; 4],
     kept: [bool; 3],
     wide: bool,
@@ -51,7 +53,8 @@ impl Layout {
         let outer: usize = if spec.sums.is_empty() { 1 } else { extent(true) };
         let reduced: usize = if spec.sums.is_empty() { rows } else { extent(false) };
         let width = width(spec, form, channels);
-        let most = target.multiprocessors as usize * BLOCKS_PER_MULTIPROCESSOR;
+        let per_multiprocessor = if spec.sums.is_empty() { BLOCKS_PER_MULTIPROCESSOR } else { SUMMING_BLOCKS };
+        let most = target.multiprocessors as usize * per_multiprocessor;
         let mut layout = Layout {
             form,
             width,
@@ -61,6 +64,7 @@ impl Layout {
             slices: 1,
             tiles: 1,
             block: [THREADS, 1],
+            slices_share: false,
             space,
             kept,
             wide: is_wide(spec),
@@ -79,12 +83,14 @@ impl Layout {
                 let each = if spec.sums.is_empty() { 1 } else { 4 };
                 let wanted = reduced.div_ceil(layout.block[1] * each);
                 layout.slices = wanted.clamp(1, (most / (outer * layout.tiles)).max(1));
+                layout.slices_share = !spec.sums.is_empty();
             }
             Form::Segments => {
                 let groups = (reduced * channels / width).max(1);
                 let threads = groups.next_multiple_of(32).min(THREADS);
                 layout.block = [threads, 1];
                 layout.slices = groups.div_ceil(threads * 4).clamp(1, (most / outer).max(1));
+                layout.slices_share = true;
             }
         }
         layout

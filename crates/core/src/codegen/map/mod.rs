@@ -20,6 +20,8 @@ use form::{Form, Layout};
 const THREADS: usize = 256;
 /// Blocks for each multiprocessor, at most.
 const BLOCKS_PER_MULTIPROCESSOR: usize = 8;
+/// The same where blocks make sums: the last one adds up what all have found, so there must not be too many.
+const SUMMING_BLOCKS: usize = 2;
 
 pub(super) fn generate(spec: &MapSpec, target: &Target) -> Result<Kernel> {
     check(spec)?;
@@ -105,7 +107,8 @@ fn parameters(spec: &MapSpec, layout: &Layout) -> String {
 
 fn signature(parameters: &str, layout: &Layout) -> String {
     let threads = layout.block[0] * layout.block[1];
-    format!("extern \"C\" __global__ void __launch_bounds__({threads}) KERNEL({parameters})")
+    let blocks = if layout.slices_share { ", 2" } else { "" };
+    format!("extern \"C\" __global__ void __launch_bounds__({threads}{blocks}) KERNEL({parameters})")
 }
 
 /// One long vector, then its tail element by element.
@@ -160,7 +163,7 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     source.push_str(&body.each);
     source.push_str("        }\n    }\n");
     if sums > 0 {
-        source.push_str(&format!("    __shared__ float shared[{down}][{across}][{width}];\n"));
+        source.push_str(&format!("    __shared__ float shared[{width}][{down}][{across}];\n"));
         for k in 0..sums {
             let result = if slices == 1 {
                 format!("sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);", c_type(spec.sums[k].dtype))
@@ -176,7 +179,7 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
             ));
             for k in 0..sums {
                 source.push_str(&format!(
-                    "    EACH acc{k}[j] = 0.0f;\n    if (active) for (unsigned int s = threadIdx.y; s < {slices}u; s += {down}u) {{\n        const float* part = partials + (({k}u * {outer}u + outer) * {slices}u + s) * {channels}u + c;\n        EACH acc{k}[j] += __ldcg(part + j);\n    }}\n"
+                    "    EACH acc{k}[j] = 0.0f;\n    if (active) {{\n#pragma unroll 8\n        for (unsigned int s = threadIdx.y; s < {slices}u; s += {down}u) {{\n            const Vec<float, V> part = load_cached<V>(partials + (({k}u * {outer}u + outer) * {slices}u + s) * {channels}u + c);\n            EACH acc{k}[j] += part.v[j];\n        }}\n    }}\n"
                 ));
                 let result =
                     format!("sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);", c_type(spec.sums[k].dtype));
@@ -191,7 +194,7 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
 /// Adds up what the rows of threads hold, pair by pair in a fixed order, and hands each channel's `total` to `result`.
 fn fold_rows(accumulator: &str, down: usize, result: &str) -> String {
     format!(
-        "    __syncthreads();\n    EACH shared[threadIdx.y][threadIdx.x][j] = {accumulator}[j];\n    for (unsigned int n = {down}u; n > 1; n = (n + 1) / 2) {{\n        const unsigned int half = (n + 1) / 2;\n        __syncthreads();\n        if (threadIdx.y + half < n) EACH shared[threadIdx.y][threadIdx.x][j] += shared[threadIdx.y + half][threadIdx.x][j];\n    }}\n    if (threadIdx.y == 0 && active) EACH {{\n        const float total = shared[0][threadIdx.x][j];\n        {result}\n    }}\n"
+        "    __syncthreads();\n    EACH shared[j][threadIdx.y][threadIdx.x] = {accumulator}[j];\n    for (unsigned int n = {down}u; n > 1; n = (n + 1) / 2) {{\n        const unsigned int half = (n + 1) / 2;\n        __syncthreads();\n        if (threadIdx.y + half < n) EACH shared[j][threadIdx.y][threadIdx.x] += shared[j][threadIdx.y + half][threadIdx.x];\n    }}\n    if (threadIdx.y == 0 && active) EACH {{\n        const float total = shared[j][0][threadIdx.x];\n        {result}\n    }}\n"
     )
 }
 
