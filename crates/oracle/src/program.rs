@@ -146,7 +146,7 @@ impl Generator {
     fn layer(&mut self) -> Result<Layer> {
         let x = self.value();
         let (_, h, w, c) = self.values[x].shape().as_nhwc().unwrap_or((1, 1, 1, 1));
-        match self.random.below(14) {
+        match self.random.below(16) {
             0..=3 => self.convolution(x),
             4 => self.per_channel(x, c),
             5 | 6 => self.batch_norm(x, c),
@@ -177,7 +177,8 @@ impl Generator {
                     .pick(&[UpsampleMode::Nearest, UpsampleMode::Bilinear { align_corners: false }]);
                 Ok(Box::new(move |v| v[x].upsample([h + 1, 2 * w], mode)))
             }
-            12 => self.layout(x, c),
+            12 => Ok(self.layout(x, c)),
+            13 | 14 => Ok(self.concatenation(x)),
             _ => {
                 let p = self.random.pick(&[0.1, 0.5]);
                 Ok(Box::new(move |v| v[x].dropout(p)))
@@ -276,20 +277,26 @@ impl Generator {
         Box::new(move |v| function(&v[x], &v[y]))
     }
 
-    fn layout(&mut self, x: usize, channels: usize) -> Result<Layer> {
+    fn layout(&mut self, x: usize, channels: usize) -> Layer {
         let groups = self.random.pick(&divisors(channels));
         let length = 1 + self.random.below(channels);
         let start = self.random.below(channels - length + 1);
-        let detached = self.random.chance(0.3);
-        Ok(match self.random.below(4) {
+        match self.random.below(4) {
             0 => Box::new(move |v| v[x].channel_shuffle(groups)),
             1 => Box::new(move |v| v[x].channel_slice(start, length)),
             2 => Box::new(move |v| v[x].mul(&v[x].mean_images()?.sigmoid()?)),
-            _ => Box::new(move |v| {
-                let other = if detached { v[x].detach()? } else { v[x].tanh()? };
-                Tensor::concat(&[&v[x], &other])
-            }),
-        })
+            _ => Box::new(move |v| v[x].detach()?.tanh()?.add(&v[x])),
+        }
+    }
+
+    /// With a value of the same size, of another element type in half precision perhaps, or with `x` itself.
+    fn concatenation(&mut self, x: usize) -> Layer {
+        let image = |tensor: &Tensor| tensor.shape().as_nhwc().map(|(n, h, w, _)| (n, h, w));
+        let fits = |value: &usize| image(&self.values[*value]) == image(&self.values[x]);
+        let fitting: Vec<usize> = (0..self.values.len()).filter(fits).collect();
+        let y = self.random.pick(&fitting);
+        self.uses[y] += 1;
+        Box::new(move |v| Tensor::concat(&[&v[x], &v[y]]))
     }
 
     /// A scalar of a value that nothing else uses.

@@ -102,6 +102,10 @@ fn pooling_by_hand() {
     assert_values(x.avg_pool2d_without_pad(padded), &[4.0, 4.75, 6.5, 7.25]);
     // What hangs over the image beyond its padding does not count, padding or not.
     assert_values(x.avg_pool2d(Windows::square(2).ceil_mode()), &[4.0, 4.0, 6.5, 8.0]);
+    let row = tensor(&device, &[1, 1, 4, 1], &[1.0, 2.0, 3.0, 4.0]);
+    let over = Windows { kernel: [1, 3], stride: [1, 2], padding: [0, 1], ceil_mode: true };
+    assert_values(row.avg_pool2d(over), &[1.0, 3.0, 2.0]);
+    assert_values(row.avg_pool2d_without_pad(over), &[1.5, 3.0, 4.0]);
     assert_values(x.adaptive_avg_pool2d([2, 1]), &[4.0, 6.5]);
     assert_values(x.mean_images(), &[5.0]);
     let below = tensor(&device, &[1, 1, 2, 1], &[-3.0, -2.0]);

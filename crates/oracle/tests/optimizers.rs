@@ -198,6 +198,16 @@ fn frozen_and_unused_parameters() {
     assert_eq!(problem.bias.to_vec::<f32>().unwrap(), decayed);
 }
 
+#[test]
+fn with_nothing_to_train_nothing_changes() {
+    let problem = Problem::new();
+    problem.params.set_trainable(false);
+    let loss = problem.loss().unwrap();
+    Sgd::new(&problem.params, SgdConfig::default()).minimize(&loss).unwrap();
+    AdamW::new(&problem.params, AdamWConfig::default()).minimize(&loss).unwrap();
+    assert_eq!(problem.weight.to_vec::<f32>().unwrap(), FIRST.map(|value| value as f32));
+}
+
 /// In half precision the loss is scaled, and the optimizer divides the scale out again: exactly, for it is a power of 2.
 #[test]
 fn the_loss_scale_leaves_no_trace() {

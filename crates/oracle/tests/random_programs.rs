@@ -61,7 +61,7 @@ fn the_seeds_hold_what_breaks_planners() {
     let state = |value: &Value, graph: &Graph| matches!(graph.node(*value).op, Op::Leaf(Leaf::State { .. }));
     let has = |graph: &Graph, wanted: &dyn Fn(&Op) -> bool| graph.nodes.iter().any(|node| wanted(&node.op));
     let dims = |graph: &Graph| {
-        graph.nodes.iter().filter_map(|node| node.outputs[0].shape.as_nhwc()).collect::<Vec<_>>()
+        graph.nodes.iter().filter_map(|node| node.outputs.first()?.shape.as_nhwc()).collect::<Vec<_>>()
     };
     assert!(share(&|graph| graph.uses().iter().any(|&uses| uses >= 4)) > 40);
     assert!(share(&|graph| dims(graph).iter().any(|&(_, _, _, c)| c > 8 && c % 8 != 0)) > 20);
@@ -76,6 +76,14 @@ fn the_seeds_hold_what_breaks_planners() {
     assert!(
         share(&|graph| has(graph, &|op| matches!(op, Op::Leaf(Leaf::State { trainable: false, .. })))) > 60
     );
+    // In 16 bits, a concatenation of what is 16 bits wide and what is not.
+    let mixed = SEEDS.map(|seed| step(seed, Precision::mixed_f16()).0);
+    let joins = |graph: &Graph| {
+        let mut inputs =
+            graph.nodes.iter().filter(|node| matches!(node.op, Op::Concat)).flat_map(|node| &node.inputs);
+        inputs.any(|&input| matches!(graph.node(input).op, Op::Cast(_)))
+    };
+    assert!(mixed.filter(joins).count() > 5);
     // A filter that two convolutions share.
     assert!(
         share(&|graph| {
