@@ -33,8 +33,8 @@ struct Options {
     /// Seeds the initial values, the order of the images and dropout
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The learning rate at the start; it falls along half a cosine wave
-    #[arg(long, default_value_t = 0.05)]
+    /// The highest learning rate: it rises over the first steps and falls along half a cosine wave
+    #[arg(long, default_value_t = 0.002)]
     lr: f32,
     /// A directory with MNIST's four IDX files (gzipped or not), or `generated`
     #[arg(long)]
@@ -148,10 +148,12 @@ fn main() -> Result<()> {
     let (train, test) = (Split::new(&device, &data.train)?, Split::new(&device, &data.test)?);
     let params = Params::new(&device, Seed(options.seed));
     let net = Net::new(&params)?;
-    let mut sgd = Sgd::new(&params, SgdConfig { lr: options.lr, momentum: 0.9, ..Default::default() });
+    let config = AdamWConfig { lr: options.lr, weight_decay: 0.05, ..Default::default() };
+    let mut optimizer = AdamW::new(&params, config);
 
     let steps = train.count / options.batch;
-    let schedule = Schedule::Cosine { lr: options.lr, end: 0.0, steps: steps * options.epochs };
+    let (all, rise) = (steps * options.epochs, 300.min(steps * options.epochs / 10));
+    let schedule = Schedule::Cosine { lr: options.lr, end: 0.0, steps: all - rise }.with_warmup(rise);
     let mut order: Vec<i32> = (0..train.count as i32).collect();
     let mut first_batch = None;
     let mut seconds = Vec::new();
@@ -164,8 +166,8 @@ fn main() -> Result<()> {
         for (step, indices) in order.chunks_exact(options.batch).enumerate() {
             let (images, labels) = train.batch(indices)?;
             let loss = net.forward(&images)?.cross_entropy(&labels, Default::default())?;
-            sgd.set_lr(schedule.at(epoch * steps + step));
-            sgd.minimize(&loss)?;
+            optimizer.set_lr(schedule.at(epoch * steps + step));
+            optimizer.minimize(&loss)?;
             if first_batch.is_none() {
                 loss.value()?;
                 first_batch = Some(started.elapsed().as_secs_f64());
@@ -237,7 +239,8 @@ fn prepare_libraries(options: &Options) -> Result<()> {
         );
     }
     eprintln!("installing {}", names.join(", "));
-    cuda::stack::install_missing(|progress| eprintln!("{progress}")).context("the libraries could not be installed")?;
+    cuda::stack::install_missing(|progress| eprintln!("{progress}"))
+        .context("the libraries could not be installed")?;
     Ok(())
 }
 
@@ -251,7 +254,9 @@ fn load(data: Option<&str>) -> Result<mnist::Mnist> {
             match download(&directory) {
                 Ok(()) => Ok(mnist::read(&directory)?),
                 Err(error @ DataError::NoNetwork { .. }) => {
-                    eprintln!("{error}\nTraining on generated digits instead; their accuracy says nothing about MNIST.");
+                    eprintln!(
+                        "{error}\nTraining on generated digits instead; their accuracy says nothing about MNIST."
+                    );
                     Ok(mnist::generated(1, 60_000, 10_000))
                 }
                 Err(error) => Err(error.into()),
@@ -280,7 +285,9 @@ fn progress_bar(steps: usize, epoch: usize, epochs: usize) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 fn print_confusion(confusion: &[[u32; 10]; 10]) {
@@ -293,7 +300,9 @@ fn print_confusion(confusion: &[[u32; 10]; 10]) {
 
 fn print_profile(device: &Device) -> Result<()> {
     let gpu = device.gpu().context("the device is no GPU")?;
-    let (Some(plan), Some(times)) = (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?) else {
+    let (Some(plan), Some(times)) =
+        (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?)
+    else {
         return Ok(());
     };
     println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);

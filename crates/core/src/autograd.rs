@@ -120,6 +120,16 @@ pub fn differentiate(
     Ok(gradients)
 }
 
+/// Whether a path leads from a value to another one.
+pub fn leads_to(graph: &Graph, from: Value, to: Value) -> bool {
+    let mut reached = vec![false; graph.nodes.len()];
+    reached[from.node as usize] = true;
+    for id in from.node as usize + 1..=to.node as usize {
+        reached[id] = graph.nodes[id].inputs.iter().any(|input| reached[input.node as usize]);
+    }
+    reached.get(to.node as usize).copied().unwrap_or(false)
+}
+
 /// Which nodes depend on one of `targets` by a path that gradients may take.
 fn depends_on(graph: &Graph, targets: &[Value]) -> Vec<bool> {
     let mut depends = vec![false; graph.nodes.len()];

@@ -118,6 +118,18 @@ pub enum Error {
     /// cuDNN failed.
     #[error(transparent)]
     Cudnn(#[from] ocelli_cudnn::Error),
+    /// A gradient was asked for a tensor that the loss was not computed from.
+    #[error(
+        "no path leads from the {target} tensor to the loss; when a value has been read, how it was computed is forgotten, \
+         so ask for gradients first"
+    )]
+    Unrelated {
+        /// The tensor whose gradient was asked for.
+        target: TensorType,
+    },
+    /// No trainable parameter lies before the loss.
+    #[error("the loss depends on no trainable parameter; are all of them frozen?")]
+    NothingToTrain,
     /// Something below failed while an operation ran.
     #[error("{operation}: {source}")]
     Execution {

@@ -17,9 +17,9 @@ mod types;
 mod work;
 
 pub use device::{Buffer, Device, Executor, Half, Precision};
-pub use loss::CrossEntropyConfig;
-pub use execute::{Counters, Gpu, LaunchReport, LaunchTime, PlanReport, PlanTimes};
 pub use error::{Error, Origin, Result};
+pub use execute::{Counters, Gpu, LaunchReport, LaunchTime, PlanReport, PlanTimes};
+pub use loss::CrossEntropyConfig;
 pub use state::State;
 pub use tensor::{Data, Element, Tensor, evaluate, gradients};
 pub use types::{DType, Real, Shape, TensorType};

@@ -168,9 +168,8 @@ fn append_step(graph: &mut Graph, rule: &Rule) -> Result<()> {
 
     let groups = rule.groups();
     let group_count = crate::ops::optimizer::group_count(groups);
-    let mut inputs: Vec<Value> = (0..(group_count * rule.scalars()) as u32)
-        .map(|offset| scalar(graph, slots + 1 + offset))
-        .collect();
+    let mut inputs: Vec<Value> =
+        (0..(group_count * rule.scalars()) as u32).map(|offset| scalar(graph, slots + 1 + offset)).collect();
     let mut updated = Vec::new();
     for (position, (&(index, weight), gradient)) in trainable.iter().zip(gradients).enumerate() {
         let ty = graph.ty(weight);

@@ -7,8 +7,8 @@ use ocelli_core::codegen::{
 };
 use ocelli_core::ops::pool::Windows;
 use ocelli_core::ops::{
-    AdamW, AvgPool, Binary, Conv2d, CrossEntropy, Dropout, GroupNorm, MaxPool, Op, Sgd, Softmax, Unary, Upsample,
-    UpsampleMode,
+    AdamW, AvgPool, Binary, Conv2d, CrossEntropy, Dropout, GroupNorm, MaxPool, Op, Sgd, Softmax, Unary,
+    Upsample, UpsampleMode,
 };
 use ocelli_core::{DType, Origin, Real, Shape, TensorType};
 use ocelli_cuda::KernelSource;
@@ -53,12 +53,18 @@ fn map(space: [usize; 4], inputs: Vec<MapInput>, writes: &[DType], keeps: &[[boo
 /// Maps of every access, width, sum and type.
 fn maps() -> Vec<KernelSpec> {
     let mut specs = vec![every_function()];
-    let spaces = [[64, 24, 24, 64], [2, 3, 5, 7], [1, 1, 1, 10], [1, 1, 1, 1], [1, 1, 64, 9216], [16, 7, 7, 2048]];
+    let spaces =
+        [[64, 24, 24, 64], [2, 3, 5, 7], [1, 1, 1, 10], [1, 1, 1, 1], [1, 1, 64, 9216], [16, 7, 7, 2048]];
     for dtype in FLOATS {
         for space in spaces {
             let x = input(dtype, FULL);
             specs.push(map(space, vec![x, x], &[dtype], &[]));
-            specs.push(map(space, vec![x, input(DType::F32, CHANNEL), input(DType::F32, SCALAR)], &[dtype], &[]));
+            specs.push(map(
+                space,
+                vec![x, input(DType::F32, CHANNEL), input(DType::F32, SCALAR)],
+                &[dtype],
+                &[],
+            ));
             for keep in [
                 [false, false, false, true],
                 [false; 4],
@@ -170,7 +176,11 @@ fn operations() -> Vec<KernelSpec> {
             add(Op::ConvBackwardFilter { conv, filter: w }, &[ty(&x), y]);
         }
         for x in [[64, 24, 24, 64], [2, 9, 7, 3], [1, 14, 14, 12]] {
-            for windows in [Windows::square(2), Windows::square(3).stride(2).padding(1), Windows::square(3).stride(2).ceil_mode()] {
+            for windows in [
+                Windows::square(2),
+                Windows::square(3).stride(2).padding(1),
+                Windows::square(3).stride(2).ceil_mode(),
+            ] {
                 let pool = MaxPool(windows);
                 let y = Op::MaxPool(pool).infer(&[ty(&x)], origin).unwrap()[0];
                 add(Op::MaxPool(pool), &[ty(&x)]);
@@ -185,7 +195,11 @@ fn operations() -> Vec<KernelSpec> {
             let y = Op::AvgPool(pool).infer(&[ty(&x)], origin).unwrap()[0];
             add(Op::AvgPool(pool), &[ty(&x)]);
             add(Op::AvgPoolGrad { pool, input: ty(&x).shape }, &[y]);
-            for mode in [UpsampleMode::Nearest, UpsampleMode::Bilinear { align_corners: false }, UpsampleMode::Bilinear { align_corners: true }] {
+            for mode in [
+                UpsampleMode::Nearest,
+                UpsampleMode::Bilinear { align_corners: false },
+                UpsampleMode::Bilinear { align_corners: true },
+            ] {
                 let upsample = Upsample { output: [17, 5], mode };
                 let y = Op::Upsample(upsample).infer(&[ty(&x)], origin).unwrap()[0];
                 add(Op::Upsample(upsample), &[ty(&x)]);
@@ -220,7 +234,13 @@ fn operations() -> Vec<KernelSpec> {
         let scalars = [s; 8];
         add(Op::AdamW(AdamW { groups: vec![0, 0] }), &[&scalars[..], &[w, g, w, w, w, w, w, w]].concat());
     }
-    specs.push(KernelSpec::CastMany { tensors: vec![(288, DType::F32, DType::F16), (9, DType::F16, DType::F32), (7, DType::F32, DType::BF16)] });
+    specs.push(KernelSpec::CastMany {
+        tensors: vec![
+            (288, DType::F32, DType::F16),
+            (9, DType::F16, DType::F32),
+            (7, DType::F32, DType::BF16),
+        ],
+    });
     specs
 }
 

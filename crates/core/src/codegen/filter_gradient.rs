@@ -17,7 +17,7 @@ const MAX_TAPS: usize = 16;
 const THREADS: usize = 256;
 
 /// Whether a convolution's filter gradient is computed here.
-pub fn is_small(conv: &Conv2d, filter: Shape) -> bool {
+pub(crate) fn is_small(conv: &Conv2d, filter: Shape) -> bool {
     let [k, r, s, c] = filter.aligned();
     let taps = r * s * c;
     conv.groups == 1 && taps <= MAX_TAPS && k.is_power_of_two() && (4..=128).contains(&k) && taps * k <= 1024
@@ -32,14 +32,18 @@ pub(super) fn generate(
     let (Op::ConvBackwardFilter { conv, filter }, [x, dy], [dw]) = (op, inputs, outputs) else {
         return Err(Error::Plan { pass: "codegen", what: format!("{} is no filter gradient", op.name()) });
     };
-    let ([n, h, w, c], [_, p, q, _], [k, r, s, _]) = (x.shape.aligned(), dy.shape.aligned(), filter.aligned());
+    let ([n, h, w, c], [_, p, q, _], [k, r, s, _]) =
+        (x.shape.aligned(), dy.shape.aligned(), filter.aligned());
     let taps = r * s * c;
     let width = if x.dtype.is_half() && k % 8 == 0 && taps <= 9 { 8 } else { 4 };
     let lanes = k / width;
     let rows = THREADS / lanes;
     let pixels = n * p * q;
     if pixels * k >= 1 << 31 || n * h * w * c >= 1 << 31 {
-        return Err(Error::Plan { pass: "codegen", what: "a filter gradient over 2^31 elements or more".into() });
+        return Err(Error::Plan {
+            pass: "codegen",
+            what: "a filter gradient over 2^31 elements or more".into(),
+        });
     }
     let blocks = pixels.div_ceil(rows * 4).clamp(1, target.multiprocessors as usize);
     let numbers = [

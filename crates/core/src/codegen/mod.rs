@@ -90,7 +90,9 @@ fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Ta
             pool::generate(op, inputs, outputs, target)
         }
         Op::Upsample(_) | Op::UpsampleGrad { .. } => upsample::generate(op, inputs, outputs, target),
-        Op::ChannelStats | Op::GroupNorm(_) | Op::GroupNormGrad(_) => norm::generate(op, inputs, outputs, target),
+        Op::ChannelStats | Op::GroupNorm(_) | Op::GroupNormGrad(_) => {
+            norm::generate(op, inputs, outputs, target)
+        }
         Op::Softmax(_) | Op::SoftmaxGrad(_) => softmax::generate(op, inputs, outputs, target),
         Op::CrossEntropy(_) | Op::CrossEntropyGrad(_) => cross_entropy::generate(op, inputs, outputs, target),
         Op::Argmax | Op::InTopK { .. } => ranking::generate(op, inputs, outputs, target),

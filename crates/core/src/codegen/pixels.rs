@@ -78,7 +78,8 @@ extern "C" __global__ void __launch_bounds__({THREADS}) KERNEL({parameters}) {{
 
 /// The widest vector that divides the channels: up to 16 bytes, up to `most` elements.
 pub(super) fn vector_width(channels: usize, dtype: DType, most: usize) -> usize {
-    let fits = |width: &usize| channels % width == 0 && width * dtype.bytes() <= 16 && *width <= most;
+    let fits =
+        |width: &usize| channels.is_multiple_of(*width) && width * dtype.bytes() <= 16 && *width <= most;
     [8, 4, 2].into_iter().find(fits).unwrap_or(1)
 }
 

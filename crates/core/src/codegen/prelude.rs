@@ -156,9 +156,9 @@ pub(super) fn c_type(dtype: DType) -> &'static str {
 
 /// The name of a kernel: what it does, and a hash of its source, so that equal names mean equal sources.
 pub(super) fn name(description: &str, source: &str) -> String {
-    let hash = source.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = source
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mut name: String = description.chars().take(80).collect();
     name.push_str(&format!("_{hash:016x}"));
     name

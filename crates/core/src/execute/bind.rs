@@ -36,7 +36,11 @@ impl Places {
             _ => Ok(None),
         };
         Ok(Places {
-            states: work.states.iter().map(|state| gpu.device_buffer(state.buffer())).collect::<Result<_>>()?,
+            states: work
+                .states
+                .iter()
+                .map(|state| gpu.device_buffer(state.buffer()))
+                .collect::<Result<_>>()?,
             residents: work.data.iter().map(|(_, data)| resident(data)).collect::<Result<_>>()?,
         })
     }
@@ -85,7 +89,8 @@ impl BoundPlan {
         let arena = device.alloc(plan.arena_bytes)?;
         let workspace = device.alloc(workspace_bytes)?;
         let block = Block::new(device, work)?;
-        let mut binder = Binder { gpu, plan: &plan, places: &places, block: &block, arena, workspace, kept: Vec::new() };
+        let mut binder =
+            Binder { gpu, plan: &plan, places: &places, block: &block, arena, workspace, kept: Vec::new() };
         let mut launches = Vec::with_capacity(prepared.len());
         let mut how = Vec::with_capacity(prepared.len());
         for (launch, ready) in plan.launches.iter().zip(prepared) {
@@ -176,7 +181,10 @@ impl BoundPlan {
     }
 
     pub(super) fn report(&self) -> PlanReport {
-        let launch = |(launch, how): (&Launch, &String)| LaunchReport { label: launch.label.clone(), how: how.clone() };
+        let launch = |(launch, how): (&Launch, &String)| LaunchReport {
+            label: launch.label.clone(),
+            how: how.clone(),
+        };
         PlanReport {
             launches: self.plan.launches.iter().zip(&self.how).map(launch).collect(),
             arena_bytes: self.plan.arena_bytes,
@@ -228,7 +236,8 @@ fn prepare_all(gpu: &Gpu, plan: &Plan, work: &Work) -> Result<Vec<Prepared>> {
             _ => None,
         });
     }
-    let distinct: BTreeMap<&str, &Kernel> = kernels.iter().flatten().map(|kernel| (&*kernel.name, kernel)).collect();
+    let distinct: BTreeMap<&str, &Kernel> =
+        kernels.iter().flatten().map(|kernel| (&*kernel.name, kernel)).collect();
     let distinct: Vec<&Kernel> = distinct.into_values().collect();
     let next = AtomicUsize::new(0);
     let compile = || -> Result<()> {
@@ -345,9 +354,11 @@ impl Binder<'_> {
                 let workspace = self.workspace.ptr();
                 BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], workspace }
             }
-            Prepared::Copy(bytes) => {
-                BoundLaunch::Copy { from: self.place(launch.reads[0])?, to: self.place(launch.writes[0])?, bytes }
-            }
+            Prepared::Copy(bytes) => BoundLaunch::Copy {
+                from: self.place(launch.reads[0])?,
+                to: self.place(launch.writes[0])?,
+                bytes,
+            },
         })
     }
 
@@ -359,7 +370,8 @@ impl Binder<'_> {
         }
         let mut args = KernelArgs::new();
         if kernel.pointer_table {
-            let table: Vec<u8> = reads.iter().chain(writes).flat_map(|address| address.to_ne_bytes()).collect();
+            let table: Vec<u8> =
+                reads.iter().chain(writes).flat_map(|address| address.to_ne_bytes()).collect();
             args.push_ptr(self.keep(&table)?);
         } else {
             reads.iter().chain(writes).for_each(|&address| _ = args.push_ptr(address));

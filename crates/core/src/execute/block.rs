@@ -45,7 +45,12 @@ impl Block {
             });
         }
         let slot = |_| Ok(Slot { memory: device.alloc_pinned(end)?, copied: device.stream().record()? });
-        Ok(Block { memory: device.alloc(end)?, ring: (0..RING).map(slot).collect::<Result<_>>()?, next: 0, data })
+        Ok(Block {
+            memory: device.alloc(end)?,
+            ring: (0..RING).map(slot).collect::<Result<_>>()?,
+            next: 0,
+            data,
+        })
     }
 
     /// Where the header lies.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource};
-use ocelli_cudnn::{ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, TensorSpec};
+use ocelli_cudnn::{
+    ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, TensorSpec,
+};
 
 use super::Gpu;
 use crate::device::Precision;
@@ -127,7 +129,9 @@ impl Operands {
         let make = |size: usize| -> ocelli_cudnn::Result<DeviceBuffer> {
             let buffer = device.alloc(size)?;
             let mut args = KernelArgs::new();
-            args.push_ptr(buffer.ptr()).push_u64((size / bytes) as u64).push_u32(u32::from(convolution.x.dtype.is_half()));
+            args.push_ptr(buffer.ptr())
+                .push_u64((size / bytes) as u64)
+                .push_u32(u32::from(convolution.x.dtype.is_half()));
             super::launch::fill(&fill, device.stream(), &args)?;
             Ok(buffer)
         };

@@ -15,13 +15,7 @@ use crate::error::Result;
 /// A launch whose operands lie at known addresses.
 pub(super) enum BoundLaunch {
     /// A kernel of ours.
-    Kernel {
-        function: Function,
-        grid: [u32; 3],
-        block: [u32; 3],
-        shared_bytes: u32,
-        args: KernelArgs,
-    },
+    Kernel { function: Function, grid: [u32; 3], block: [u32; 3], shared_bytes: u32, args: KernelArgs },
     /// A convolution.
     Convolution(BoundEngine),
     /// A matrix product.

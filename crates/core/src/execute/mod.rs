@@ -166,7 +166,8 @@ impl Gpu {
     /// What each plan consists of, the latest used last.
     pub fn report(&self) -> Vec<PlanReport> {
         let plans = self.plans();
-        let mut reports: Vec<PlanReport> = plans.values().flat_map(|p| p.bound.iter().map(BoundPlan::report)).collect();
+        let mut reports: Vec<PlanReport> =
+            plans.values().flat_map(|p| p.bound.iter().map(BoundPlan::report)).collect();
         reports.sort_by_key(|report| report.last_run);
         reports
     }
@@ -277,6 +278,7 @@ impl Executor for Gpu {
 fn is_out_of_memory(error: &Error) -> bool {
     match error {
         Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. }) => true,
+        Error::Cudnn(ocelli_cudnn::Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. })) => true,
         Error::Execution { source, .. } => is_out_of_memory(source),
         _ => false,
     }

@@ -56,7 +56,8 @@ impl Init {
         let he = |fan: Fan| (2.0 / if fan == Fan::In { fan_in } else { fan_out }).sqrt();
         let glorot = (2.0 / (fan_in + fan_out)).sqrt();
         let mut random = Random::new(seed, name);
-        let mut uniform = |bound: f64| (0..count).map(|_| (bound * (2.0 * random.unit() - 1.0)) as f32).collect();
+        let mut uniform =
+            |bound: f64| (0..count).map(|_| (bound * (2.0 * random.unit() - 1.0)) as f32).collect();
         match self {
             Init::Constant(value) => vec![value; count],
             Init::Uniform { bound } => uniform(f64::from(bound)),

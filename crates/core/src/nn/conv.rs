@@ -29,7 +29,15 @@ pub struct Conv2dConfig {
 
 impl Default for Conv2dConfig {
     fn default() -> Conv2dConfig {
-        Conv2dConfig { kernel: 3, stride: 1, padding: 0, dilation: 1, groups: 1, bias: true, init: Init::FanInUniform }
+        Conv2dConfig {
+            kernel: 3,
+            stride: 1,
+            padding: 0,
+            dilation: 1,
+            groups: 1,
+            bias: true,
+            init: Init::FanInUniform,
+        }
     }
 }
 
@@ -56,7 +64,12 @@ impl Conv2d {
     ///
     /// # Errors
     /// A name that is taken; a failure to allocate.
-    pub fn new(params: impl AsRef<Params>, inputs: usize, outputs: usize, config: Conv2dConfig) -> Result<Conv2d> {
+    pub fn new(
+        params: impl AsRef<Params>,
+        inputs: usize,
+        outputs: usize,
+        config: Conv2dConfig,
+    ) -> Result<Conv2d> {
         let params = params.as_ref();
         let window = config.kernel * config.kernel;
         let per_group = inputs / config.groups.max(1);

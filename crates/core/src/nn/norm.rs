@@ -73,12 +73,19 @@ impl Module for BatchNorm2d {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (gamma, beta, eps) = (self.weight.tensor(), self.bias.tensor(), self.config.eps);
         if self.config.frozen || !self.params.is_training() {
-            return x.batch_norm_with(&gamma, &beta, &self.running_mean.tensor(), &self.running_var.tensor(), eps);
+            return x.batch_norm_with(
+                &gamma,
+                &beta,
+                &self.running_mean.tensor(),
+                &self.running_var.tensor(),
+                eps,
+            );
         }
         let [y, mean, variance] = x.batch_norm(&gamma, &beta, eps)?;
         let samples = (x.shape().elements() / x.shape().channels().max(1)) as f32;
         let unbiased = variance.mul_scalar(samples / (samples - 1.0).max(1.0))?;
-        let effects = vec![self.follow(&self.running_mean, &mean)?, self.follow(&self.running_var, &unbiased)?];
+        let effects =
+            vec![self.follow(&self.running_mean, &mean)?, self.follow(&self.running_var, &unbiased)?];
         Ok(y.with_effects(effects))
     }
 }

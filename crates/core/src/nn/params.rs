@@ -81,7 +81,8 @@ impl Params {
         if states.contains_key(&name) {
             return Err(Error::DuplicateName { name });
         }
-        let state = State::new(&self.store.device, name.clone(), TensorType::new(DType::F32, shape), &values)?;
+        let state =
+            State::new(&self.store.device, name.clone(), TensorType::new(DType::F32, shape), &values)?;
         states.insert(name, state.clone());
         Ok(state)
     }

@@ -78,7 +78,11 @@ impl Conv2d {
         };
         let forward = self.output_shape(x, w, call)?;
         let dy = Shape::nhwc(dy[0], dy[1], dy[2], dy[3]);
-        if forward == dy { Ok(()) } else { Err(call.mismatch(forward, dy, "dy must have the output's shape")) }
+        if forward == dy {
+            Ok(())
+        } else {
+            Err(call.mismatch(forward, dy, "dy must have the output's shape"))
+        }
     }
 
     pub(crate) fn gradient(&self, at: &mut Gradient<'_>) -> Result<()> {
@@ -124,7 +128,12 @@ impl Tensor {
     /// The transposed convolution (also called deconvolution): images `[n, h, w, k]` with `filters`
     /// `[k, r, s, c / groups]` give `[n, p, q, c]`, `p = (h - 1) stride - 2 padding + dilation (r - 1) + output_padding + 1`.
     #[track_caller]
-    pub fn conv_transpose2d(&self, filters: &Tensor, conv: Conv2d, output_padding: [usize; 2]) -> Result<Tensor> {
+    pub fn conv_transpose2d(
+        &self,
+        filters: &Tensor,
+        conv: Conv2d,
+        output_padding: [usize; 2],
+    ) -> Result<Tensor> {
         let (n, h, w, _) = self.image_extents("conv_transpose2d")?;
         let (_, r, s, c) = filters.image_extents("conv_transpose2d")?;
         let origin = Origin::caller();

@@ -23,7 +23,9 @@ impl CrossEntropy {
     pub(crate) fn infer(&self, call: &Call<'_>) -> Result<Vec<TensorType>> {
         let (logits, labels) = (call.float(0)?, call.indices(1)?);
         if !(0.0..=1.0).contains(&self.label_smoothing.0) {
-            return Err(call.invalid(format!("label smoothing must be in 0.0..=1.0, got {}", self.label_smoothing)));
+            return Err(
+                call.invalid(format!("label smoothing must be in 0.0..=1.0, got {}", self.label_smoothing))
+            );
         }
         let rows = row_shape(logits, labels, call)?;
         Ok(vec![TensorType::new(DType::F32, rows); 2])

@@ -1,5 +1,7 @@
 //! Dropout (Srivastava et al., 2014), inverted: what survives is scaled up, so that evaluation needs no change.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::{Call, Op};
 use crate::autograd::Gradient;
 use crate::error::{Origin, Result};
@@ -15,7 +17,8 @@ use crate::types::{Real, TensorType};
 pub struct Dropout {
     /// The probability of a zero, in `0.0..1.0`.
     pub p: Real,
-    /// Which dropout of its graph this is, counted from the start of the trace; assigned when the trace is linearised.
+    /// Which dropout of its graph this is, counted from the start of the trace. While tracing it is a number that no other
+    /// dropout of the process has; linearising counts anew, so that the same program gives the same graph.
     pub ordinal: u32,
 }
 
@@ -60,7 +63,8 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 /// (element / 8 low, element / 8 high, ordinal, step) under the key (seed low, seed high).
 pub fn random_bits(element: u64, ordinal: u32, step: u32, seed: u64) -> u32 {
     let block = element / 8;
-    let words = philox([block as u32, (block >> 32) as u32, ordinal, step], [seed as u32, (seed >> 32) as u32]);
+    let words =
+        philox([block as u32, (block >> 32) as u32, ordinal, step], [seed as u32, (seed >> 32) as u32]);
     let lane = (element % 8) as usize;
     (words[lane / 2] >> (16 * (lane % 2))) & 0xffff
 }
@@ -70,7 +74,9 @@ impl Tensor {
     /// module [`crate::nn::Dropout`] knows when not to be.
     #[track_caller]
     pub fn dropout(&self, p: f32) -> Result<Tensor> {
-        self.apply(Op::Dropout(Dropout { p: Real(p), ordinal: 0 }), &[], Origin::caller())
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let ordinal = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.apply(Op::Dropout(Dropout { p: Real(p), ordinal }), &[], Origin::caller())
     }
 }
 

@@ -284,7 +284,13 @@ impl Op {
     pub fn is_pointwise(&self) -> bool {
         matches!(
             self,
-            Op::Constant(_) | Op::Unary(_) | Op::Binary(_) | Op::AddN | Op::Cast(_) | Op::Dropout(_) | Op::BroadcastTo(_)
+            Op::Constant(_)
+                | Op::Unary(_)
+                | Op::Binary(_)
+                | Op::AddN
+                | Op::Cast(_)
+                | Op::Dropout(_)
+                | Op::BroadcastTo(_)
         )
     }
 }
@@ -306,7 +312,11 @@ impl Call<'_> {
     /// The type of an input that must hold floating-point numbers.
     pub(crate) fn float(&self, index: usize) -> Result<TensorType> {
         let ty = self.input(index)?;
-        if ty.dtype.is_float() { Ok(ty) } else { Err(self.wrong_type(ty, "it takes floating-point numbers; cast first")) }
+        if ty.dtype.is_float() {
+            Ok(ty)
+        } else {
+            Err(self.wrong_type(ty, "it takes floating-point numbers; cast first"))
+        }
     }
 
     /// The extents of an input that must be a batch of images of floating-point numbers, NHWC.
@@ -321,7 +331,11 @@ impl Call<'_> {
     /// The type of an input of class labels or indices.
     pub(crate) fn indices(&self, index: usize) -> Result<TensorType> {
         let ty = self.input(index)?;
-        if ty.dtype == DType::I32 { Ok(ty) } else { Err(self.wrong_type(ty, "it takes i32 labels or indices")) }
+        if ty.dtype == DType::I32 {
+            Ok(ty)
+        } else {
+            Err(self.wrong_type(ty, "it takes i32 labels or indices"))
+        }
     }
 
     pub(crate) fn wrong_type(&self, found: TensorType, rule: &'static str) -> Error {
@@ -338,6 +352,10 @@ impl Call<'_> {
 
     /// Refuses an argument that must not be zero.
     pub(crate) fn positive(&self, what: &'static str, extents: &[usize]) -> Result<()> {
-        if extents.contains(&0) { Err(self.invalid(format!("{what} must be at least 1, got {extents:?}"))) } else { Ok(()) }
+        if extents.contains(&0) {
+            Err(self.invalid(format!("{what} must be at least 1, got {extents:?}")))
+        } else {
+            Ok(())
+        }
     }
 }

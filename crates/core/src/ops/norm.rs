@@ -70,7 +70,11 @@ fn check_affine(channels: usize, call: &Call<'_>) -> Result<()> {
             return Err(call.wrong_type(ty, "scale, bias and statistics are f32"));
         }
         if ty.shape != Shape::vector(channels) {
-            return Err(call.mismatch(Shape::vector(channels), ty.shape, "there is one scale and one bias a channel"));
+            return Err(call.mismatch(
+                Shape::vector(channels),
+                ty.shape,
+                "there is one scale and one bias a channel",
+            ));
         }
     }
     Ok(())

@@ -62,7 +62,11 @@ pub fn group_count(groups: &[u32]) -> usize {
 fn infer_update(scalars: usize, buffers: usize, groups: &[u32], call: &Call<'_>) -> Result<Vec<TensorType>> {
     let first = scalars * group_count(groups);
     if call.inputs.len() != first + groups.len() * (2 + buffers) {
-        return Err(call.invalid(format!("{} inputs do not fit {} tensors", call.inputs.len(), groups.len())));
+        return Err(call.invalid(format!(
+            "{} inputs do not fit {} tensors",
+            call.inputs.len(),
+            groups.len()
+        )));
     }
     let mut outputs = Vec::with_capacity(groups.len() * (1 + buffers));
     for tensor in call.inputs[first..].chunks(2 + buffers) {

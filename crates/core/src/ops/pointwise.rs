@@ -103,9 +103,13 @@ impl Unary {
     /// Whether [`Unary::derivative`] takes the argument or the value: the one that is stored anyway, or needed later.
     pub fn derivative_of(self) -> DerivativeOf {
         match self {
-            Unary::Exp | Unary::Sqrt | Unary::Rsqrt | Unary::Reciprocal | Unary::Relu | Unary::Sigmoid | Unary::Tanh => {
-                DerivativeOf::Output
-            }
+            Unary::Exp
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Reciprocal
+            | Unary::Relu
+            | Unary::Sigmoid
+            | Unary::Tanh => DerivativeOf::Output,
             Unary::LeakyRelu(slope) if slope.0 > 0.0 => DerivativeOf::Output,
             _ => DerivativeOf::Input,
         }
@@ -256,7 +260,9 @@ impl Unary {
             Unary::HardSigmoid => format!("({v} > -3.0f && {v} < 3.0f ? 1.0f / 6.0f : 0.0f)"),
             Unary::HardSwish => format!("({v} < -3.0f ? 0.0f : {v} <= 3.0f ? {v} / 3.0f + 0.5f : 1.0f)"),
             Unary::Gelu => {
-                format!("(0.5f * erfcf(-0.70710678118654752f * {v}) + {v} * 0.39894228040143268f * expf(-0.5f * {v} * {v}))")
+                format!(
+                    "(0.5f * erfcf(-0.70710678118654752f * {v}) + {v} * 0.39894228040143268f * expf(-0.5f * {v} * {v}))"
+                )
             }
             Unary::Softplus => format!("(1.0f / (1.0f + expf(-{v})))"),
             Unary::SmoothL1(beta) => format!("fminf(fmaxf({v} / {}, -1.0f), 1.0f)", literal(beta)),
@@ -687,8 +693,7 @@ mod tests {
     fn every_derivative_is_the_slope() {
         for unary in ALL {
             for x in [-6.3, -3.4, -2.1, -0.9, -0.3, 0.11, 0.6, 0.95, 1.7, 3.3, 6.5] {
-                if x <= 0.0
-                    && matches!(unary, Unary::Log | Unary::Sqrt | Unary::Rsqrt | Unary::PowScalar(_))
+                if x <= 0.0 && matches!(unary, Unary::Log | Unary::Sqrt | Unary::Rsqrt | Unary::PowScalar(_))
                 {
                     continue;
                 }

@@ -42,7 +42,8 @@ impl Windows {
         match (self.count(0, h), self.count(1, w)) {
             (Some(p), Some(q)) => Ok(TensorType::new(dtype, Shape::nhwc(n, p, q, c))),
             _ => {
-                let what = format!("the kernel {:?} does not fit into the padded image {h} x {w}", self.kernel);
+                let what =
+                    format!("the kernel {:?} does not fit into the padded image {h} x {w}", self.kernel);
                 Err(call.invalid(what))
             }
         }

@@ -22,10 +22,16 @@ impl SumTo {
     pub(crate) fn infer(&self, call: &Call<'_>) -> Result<TensorType> {
         let x = call.float(0)?;
         if !self.shape.broadcasts_to(&x.shape) {
-            return Err(call.mismatch(x.shape, self.shape, "each extent of the sum, from the last, must be equal or 1"));
+            return Err(call.mismatch(
+                x.shape,
+                self.shape,
+                "each extent of the sum, from the last, must be equal or 1",
+            ));
         }
         if !self.dtype.is_float() {
-            return Err(call.wrong_type(TensorType::new(self.dtype, self.shape), "a sum is a floating-point number"));
+            return Err(
+                call.wrong_type(TensorType::new(self.dtype, self.shape), "a sum is a floating-point number")
+            );
         }
         Ok(TensorType::new(self.dtype, self.shape))
     }
@@ -97,6 +103,11 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn image_extents(&self, operation: &'static str) -> Result<(usize, usize, usize, usize)> {
         let (found, rule) = (self.ty(), "it takes images of shape [n, h, w, c]");
-        self.shape().as_nhwc().ok_or_else(|| Error::TypeMismatch { operation, found, rule, origin: Origin::caller() })
+        self.shape().as_nhwc().ok_or_else(|| Error::TypeMismatch {
+            operation,
+            found,
+            rule,
+            origin: Origin::caller(),
+        })
     }
 }

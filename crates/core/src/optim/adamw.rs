@@ -38,12 +38,16 @@ pub struct AdamW {
 impl AdamW {
     /// Trains all trainable parameters with these settings.
     pub fn new(params: &Params, config: AdamWConfig) -> AdamW {
-        AdamW { groups: Groups::new(params, config, ops::AdamW::BUFFERS), steps: 0 }
+        AdamW { groups: Groups::new(params, config, config.lr, ops::AdamW::BUFFERS), steps: 0 }
     }
 
     /// Gives the parameters whose full name `choose` accepts settings of their own; the latest choice counts.
     #[must_use]
-    pub fn group(mut self, choose: impl Fn(&str) -> bool + Send + Sync + 'static, config: AdamWConfig) -> AdamW {
+    pub fn group(
+        mut self,
+        choose: impl Fn(&str) -> bool + Send + Sync + 'static,
+        config: AdamWConfig,
+    ) -> AdamW {
         self.groups.add(Box::new(choose), config);
         self
     }
@@ -55,7 +59,16 @@ impl Optimizer for AdamW {
         let scale = 1.0 / loss.device().precision().loss_scale();
         let correction = |beta: f32| (1.0 - f64::from(beta).powi(steps)) as f32;
         let scalars = |c: &AdamWConfig| {
-            [c.lr, c.beta1, c.beta2, c.eps, c.weight_decay, correction(c.beta1), correction(c.beta2), scale]
+            [
+                self.groups.lr_of(c.lr),
+                c.beta1,
+                c.beta2,
+                c.eps,
+                c.weight_decay,
+                correction(c.beta1),
+                correction(c.beta2),
+                scale,
+            ]
         };
         let scalars = self.groups.settings.iter().flat_map(scalars).collect();
         self.groups.step(loss, others, |groups| Rule::AdamW(ops::AdamW { groups }), scalars)?;
@@ -64,13 +77,10 @@ impl Optimizer for AdamW {
     }
 
     fn lr(&self) -> f32 {
-        self.groups.settings[0].lr
+        self.groups.lr
     }
 
     fn set_lr(&mut self, lr: f32) {
-        let before = self.lr();
-        for config in &mut self.groups.settings {
-            config.lr = if before == 0.0 { lr } else { config.lr / before * lr };
-        }
+        self.groups.lr = lr;
     }
 }

@@ -35,7 +35,7 @@ pub struct Sgd {
 impl Sgd {
     /// Trains all trainable parameters with these settings.
     pub fn new(params: &Params, config: SgdConfig) -> Sgd {
-        Sgd { groups: Groups::new(params, config, ops::Sgd::BUFFERS) }
+        Sgd { groups: Groups::new(params, config, config.lr, ops::Sgd::BUFFERS) }
     }
 
     /// Gives the parameters whose full name `choose` accepts settings of their own; the latest choice counts.
@@ -50,18 +50,16 @@ impl Optimizer for Sgd {
     fn minimize_with(&mut self, loss: &Tensor, others: &[&Tensor]) -> Result<()> {
         let nesterov = self.groups.settings[0].nesterov;
         let scale = 1.0 / loss.device().precision().loss_scale();
-        let scalars = self.groups.settings.iter().flat_map(|c| [c.lr, c.momentum, c.weight_decay, scale]).collect();
+        let scalars =
+            self.groups.settings.iter().flat_map(|c| [c.lr, c.momentum, c.weight_decay, scale]).collect();
         self.groups.step(loss, others, |groups| Rule::Sgd(ops::Sgd { nesterov, groups }), scalars)
     }
 
     fn lr(&self) -> f32 {
-        self.groups.settings[0].lr
+        self.groups.lr
     }
 
     fn set_lr(&mut self, lr: f32) {
-        let before = self.lr();
-        for config in &mut self.groups.settings {
-            config.lr = if before == 0.0 { lr } else { config.lr / before * lr };
-        }
+        self.groups.lr = lr;
     }
 }

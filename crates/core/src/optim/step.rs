@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::StateId;
 use crate::nn::Params;
 use crate::ops::Op;
@@ -18,6 +18,9 @@ pub(super) struct Groups<Settings> {
     params: Params,
     choices: Vec<Choice>,
     pub(super) settings: Vec<Settings>,
+    /// The first group's learning rate: now, and when the optimizer was made.
+    pub(super) lr: f32,
+    initial_lr: f32,
     members: HashMap<StateId, Member>,
     buffers: usize,
 }
@@ -29,9 +32,21 @@ struct Member {
 
 impl<Settings> Groups<Settings> {
     /// All parameters in one group; each has `buffers` buffers of zeros.
-    pub(super) fn new(params: &Params, settings: Settings, buffers: usize) -> Groups<Settings> {
-        let (choices, settings) = (vec![Box::new(|_: &str| true) as Choice], vec![settings]);
-        Groups { params: params.clone(), choices, settings, members: HashMap::new(), buffers }
+    pub(super) fn new(params: &Params, settings: Settings, lr: f32, buffers: usize) -> Groups<Settings> {
+        Groups {
+            params: params.clone(),
+            choices: vec![Box::new(|_| true)],
+            settings: vec![settings],
+            lr,
+            initial_lr: lr,
+            members: HashMap::new(),
+            buffers,
+        }
+    }
+
+    /// The present learning rate of a group that was given `lr`: its ratio to the first group's is kept.
+    pub(super) fn lr_of(&self, lr: f32) -> f32 {
+        if self.initial_lr == 0.0 { self.lr } else { self.lr * (lr / self.initial_lr) }
     }
 
     /// Puts the parameters whose name is chosen into a new group. The latest choice counts.
@@ -45,12 +60,18 @@ impl<Settings> Groups<Settings> {
 
     /// The group of a parameter, and its buffers, made when it is first trained.
     fn member(&mut self, state: &State) -> Result<&Member> {
-        let group = |choices: &[Choice]| {
-            choices.iter().rposition(|choice| choice(state.name())).unwrap_or(0) as u32
-        };
+        let group =
+            |choices: &[Choice]| choices.iter().rposition(|choice| choice(state.name())).unwrap_or(0) as u32;
         if !self.members.contains_key(&state.id()) {
             let zeros = vec![0f32; state.ty().shape.elements()];
-            let make = |index| State::new(self.params.device(), format!("{}.buffer{index}", state.name()), state.ty(), &zeros);
+            let make = |index| {
+                State::new(
+                    self.params.device(),
+                    format!("{}.buffer{index}", state.name()),
+                    state.ty(),
+                    &zeros,
+                )
+            };
             let buffers = (0..self.buffers).map(make).collect::<Result<Vec<State>>>()?;
             let member = Member { group: group(&self.choices), buffers };
             self.members.insert(state.id(), member);
@@ -79,8 +100,16 @@ impl<Settings> Groups<Settings> {
                 read[index as usize] = trainable;
             }
         }
-        let trained: Vec<State> =
-            linearised.states.iter().zip(read).filter(|(_, read)| *read).map(|(state, _)| state.clone()).collect();
+        let trained: Vec<State> = linearised
+            .states
+            .iter()
+            .zip(read)
+            .filter(|(_, read)| *read)
+            .map(|(state, _)| state.clone())
+            .collect();
+        if trained.is_empty() {
+            return Err(Error::NothingToTrain);
+        }
         let (mut groups, mut buffers) = (Vec::with_capacity(trained.len()), Vec::new());
         for state in &trained {
             let member = self.member(state)?;

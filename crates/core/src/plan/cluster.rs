@@ -125,7 +125,14 @@ impl<'a> Building<'a> {
                 readers[source(graph, input).node as usize].push(id);
             }
         }
-        Building { graph, places: vec![Place::None; count], units: Vec::new(), reads: Vec::new(), inputs: Vec::new(), readers }
+        Building {
+            graph,
+            places: vec![Place::None; count],
+            units: Vec::new(),
+            reads: Vec::new(),
+            inputs: Vec::new(),
+            readers,
+        }
     }
 
     /// Finds the values that every user computes again: pointwise, of no more elements than a quarter of each user's
@@ -220,7 +227,11 @@ impl<'a> Building<'a> {
 
     /// Merges two units if they may run at once, and returns the unit that `b`'s nodes are in.
     fn try_merge(&mut self, a: usize, b: usize) -> usize {
-        if a == b || !self.compatible(a, b) || self.path_through_others(a, b) || self.path_through_others(b, a) {
+        if a == b
+            || !self.compatible(a, b)
+            || self.path_through_others(a, b)
+            || self.path_through_others(b, a)
+        {
             return b;
         }
         let moved = std::mem::take(&mut self.units[b].nodes);
@@ -270,7 +281,8 @@ impl<'a> Building<'a> {
                 }
             }
         }
-        let inputs: BTreeSet<&Value> = self.inputs[a].iter().chain(&self.inputs[b]).filter(|value| !inside(**value)).collect();
+        let inputs: BTreeSet<&Value> =
+            self.inputs[a].iter().chain(&self.inputs[b]).filter(|value| !inside(**value)).collect();
         sums <= MAX_SUMS && inputs.len() <= MAX_INPUTS
     }
 

@@ -75,7 +75,12 @@ mod tests {
                 assert!(offsets[i] + a.bytes <= arena);
                 for (j, b) in intervals.iter().enumerate().skip(i + 1) {
                     let apart = offsets[i] + a.bytes <= offsets[j] || offsets[j] + b.bytes <= offsets[i];
-                    assert!(!a.overlaps(b) || apart, "case {case}: {a:?} at {} and {b:?} at {}", offsets[i], offsets[j]);
+                    assert!(
+                        !a.overlaps(b) || apart,
+                        "case {case}: {a:?} at {} and {b:?} at {}",
+                        offsets[i],
+                        offsets[j]
+                    );
                 }
             }
             let live = |t: usize| {

@@ -13,7 +13,9 @@ pub mod precision;
 pub mod schedule;
 pub mod simplify;
 
-pub use launch::{BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch};
+pub use launch::{
+    BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch,
+};
 
 use crate::error::Result;
 use crate::graph::{Graph, verify};

@@ -51,7 +51,9 @@ fn cast_all(graph: &mut Graph, inputs: Vec<Value>, dtype: DType) -> Result<Vec<V
 /// Casts 16-bit inputs back to `f32` where they were traced as `f32`.
 fn widen(graph: &mut Graph, node: &Node, inputs: Vec<Value>) -> Result<Vec<Value>> {
     let traced_wide = node.outputs[0].dtype == DType::F32;
-    let cast = |input: Value| if graph.ty(input).dtype.is_half() && traced_wide { graph.cast(input, DType::F32) } else { Ok(input) };
+    let cast = |input: Value| {
+        if graph.ty(input).dtype.is_half() && traced_wide { graph.cast(input, DType::F32) } else { Ok(input) }
+    };
     inputs.into_iter().map(cast).collect()
 }
 

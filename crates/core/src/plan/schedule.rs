@@ -30,7 +30,8 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
             Task::Unit(unit) => scheduler.launch(unit, &mut buffers)?,
             Task::Copy(update) => {
                 let ty = graph.ty(update.value);
-                let (reads, writes) = (vec![buffers.of(update.value)], vec![buffers.of_state(update.state, ty)]);
+                let (reads, writes) =
+                    (vec![buffers.of(update.value)], vec![buffers.of_state(update.state, ty)]);
                 Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: "copy to state".into() }
             }
         });
@@ -64,7 +65,8 @@ impl<'a> Scheduler<'a> {
         let mut scheduler = Scheduler { graph, clusters, tasks, before: Vec::new(), in_place: Vec::new() };
         for unit in 0..clusters.units.len() {
             let reads = scheduler.unit_reads(unit);
-            let producers = reads.iter().filter_map(|&value| scheduler.producer(value)).filter(|&other| other != unit);
+            let producers =
+                reads.iter().filter_map(|&value| scheduler.producer(value)).filter(|&other| other != unit);
             let producers = producers.collect();
             scheduler.before.push(producers);
         }
@@ -104,9 +106,7 @@ impl<'a> Scheduler<'a> {
 
     /// The tasks that read a state's old value.
     fn readers(&self, state: u32) -> BTreeSet<usize> {
-        let is_leaf = |value: &Value| {
-            matches!(self.graph.node(*value).op, Op::Leaf(Leaf::State { index, .. }) if index == state)
-        };
+        let is_leaf = |value: &Value| matches!(self.graph.node(*value).op, Op::Leaf(Leaf::State { index, .. }) if index == state);
         let reads = |task: &usize| match self.tasks[*task] {
             Task::Unit(unit) => self.unit_reads(unit).iter().any(is_leaf),
             Task::Copy(update) => is_leaf(&source(self.graph, update.value)),
@@ -245,7 +245,9 @@ impl<'a> Scheduler<'a> {
         Ok(Launch {
             kind,
             reads: node.inputs.iter().map(|&input| buffers.of(input)).collect(),
-            writes: (0..node.outputs.len() as u16).map(|output| buffers.of(Value { node: id, output })).collect(),
+            writes: (0..node.outputs.len() as u16)
+                .map(|output| buffers.of(Value { node: id, output }))
+                .collect(),
             label: format!("{} {output}", node.op.name()),
         })
     }

@@ -10,7 +10,9 @@ pub fn simplify(graph: &Graph) -> Result<Graph> {
         Some(value) => Ok(vec![value]),
         None => {
             let inputs = match node.op {
-                Op::Sgd(_) | Op::AdamW(_) => inputs.into_iter().map(|input| without_widening(new, input)).collect(),
+                Op::Sgd(_) | Op::AdamW(_) => {
+                    inputs.into_iter().map(|input| without_widening(new, input)).collect()
+                }
                 _ => inputs,
             };
             new.push_like(node, inputs)
@@ -68,7 +70,10 @@ mod tests {
     #[test]
     fn identities_vanish() {
         let mut graph = Graph::default();
-        let x = graph.push_leaf(Leaf::Data { index: 0, resident: false }, TensorType::new(DType::F32, Shape::nhwc(2, 3, 3, 4)));
+        let x = graph.push_leaf(
+            Leaf::Data { index: 0, resident: false },
+            TensorType::new(DType::F32, Shape::nhwc(2, 3, 3, 4)),
+        );
         let y = graph.push(Op::Detach, vec![x]).unwrap();
         let y = graph.push(Op::Reshape(Shape::matrix(2, 36)), vec![y]).unwrap();
         let y = graph.push(Op::Reshape(Shape::nhwc(2, 3, 3, 4)), vec![y]).unwrap();

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 
-use super::node::{Data, Source, TraceNode};
 use super::Tensor;
+use super::node::{Data, Source, TraceNode};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Leaf, Node, Update, Value};
 use crate::ops::{Dropout, Op};
@@ -18,7 +18,7 @@ use crate::types::TensorType;
 
 /// What the graph will be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Values are wanted: what has been computed before is read.
     Evaluate,
     /// Gradients are wanted: what a trainable parameter leads to is computed again, so that they can flow through it.
@@ -27,24 +27,26 @@ pub enum Mode {
 
 /// A trace in the planner's form, with what its leaves are bound to.
 #[derive(Default)]
-pub struct Linearised {
+pub(crate) struct Linearised {
     /// The graph; `roots` in the order asked for.
-    pub graph: Graph,
+    pub(crate) graph: Graph,
     /// What the data leaves are bound to, by index.
-    pub data: Vec<(TensorType, Data)>,
+    pub(crate) data: Vec<(TensorType, Data)>,
     /// The states that leaves and updates refer to by index.
-    pub states: Vec<State>,
+    pub(crate) states: Vec<State>,
     /// The scalars, by slot.
-    pub scalars: Vec<f32>,
+    pub(crate) scalars: Vec<f32>,
     /// The traced tensor of each node.
-    pub tensors: Vec<Tensor>,
+    pub(crate) tensors: Vec<Tensor>,
+    /// The number that each dropout had while it was traced, by its number in the graph.
+    pub(crate) dropouts: Vec<u32>,
     /// The tensors whose effects are among the updates.
-    pub effects: Vec<Tensor>,
+    pub(crate) effects: Vec<Tensor>,
 }
 
 impl Linearised {
     /// Marks the effects as done, and the updated states as changed, after a run.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         for tensor in &self.effects {
             tensor.node.applied.store(true, Ordering::Relaxed);
         }
@@ -66,7 +68,6 @@ struct Walk {
     visited: FxHashMap<(*const TraceNode, u16), Value>,
     /// The index of each state, and its leaf once there is one.
     states: FxHashMap<u64, (u32, Option<Value>)>,
-    dropouts: u32,
     mode: Mode,
     pending: Vec<Tensor>,
 }
@@ -75,12 +76,14 @@ struct Walk {
 ///
 /// # Errors
 /// [`Error::StaleState`] when a parameter that a tensor was traced from has changed since.
-pub fn linearise<'a>(roots: impl Iterator<Item = &'a Tensor> + Clone, mode: Mode) -> Result<Linearised> {
+pub(crate) fn linearise<'a>(
+    roots: impl Iterator<Item = &'a Tensor> + Clone,
+    mode: Mode,
+) -> Result<Linearised> {
     let mut walk = Walk {
         out: Linearised::default(),
         visited: FxHashMap::default(),
         states: FxHashMap::default(),
-        dropouts: 0,
         mode,
         pending: Vec::new(),
     };
@@ -197,10 +200,7 @@ impl Walk {
             }
             Source::Operation(op) => {
                 let op = match op {
-                    Op::Dropout(dropout) => {
-                        self.dropouts += 1;
-                        Op::Dropout(Dropout { ordinal: self.dropouts - 1, ..*dropout })
-                    }
+                    Op::Dropout(dropout) => Op::Dropout(self.count_dropout(*dropout)),
                     other => other.clone(),
                 };
                 self.out.tensors.push(tensor.sibling(0));
@@ -209,6 +209,17 @@ impl Walk {
             _ => return,
         };
         self.visited.insert((Arc::as_ptr(node), WHOLE), value);
+    }
+
+    /// The same dropout, numbered within this graph; its gradient, traced later, has its number.
+    fn count_dropout(&mut self, dropout: Dropout) -> Dropout {
+        let known = &mut self.out.dropouts;
+        let position = known.iter().position(|&traced| traced == dropout.ordinal);
+        let ordinal = position.unwrap_or_else(|| {
+            known.push(dropout.ordinal);
+            known.len() - 1
+        });
+        Dropout { ordinal: ordinal as u32, ..dropout }
     }
 
     /// The index of a state, and its leaf if there is one yet.

@@ -21,11 +21,12 @@ use crate::ops::Op;
 use crate::state::State;
 use crate::types::{DType, Shape, TensorType};
 
-pub use linearise::{Linearised, Mode, linearise};
-pub use node::{Data, Effect};
+pub(crate) use linearise::{Linearised, Mode, linearise};
+pub use node::Data;
+pub(crate) use node::Effect;
+use node::{Source, TraceNode};
 pub use read::evaluate;
 pub(crate) use read::run;
-use node::{Source, TraceNode};
 
 /// A value of the traced graph: an operation's output, data, a parameter. Cloning clones the handle.
 #[derive(Clone)]
@@ -112,7 +113,8 @@ impl Tensor {
 
     /// The same value, whose evaluation also gives states new values.
     pub(crate) fn with_effects(&self, effects: Vec<Effect>) -> Tensor {
-        let node = TraceNode::new(self.device(), Source::Effects(effects), vec![self.clone()], vec![self.ty()]);
+        let node =
+            TraceNode::new(self.device(), Source::Effects(effects), vec![self.clone()], vec![self.ty()]);
         Tensor { node: Arc::new(node), output: 0 }
     }
 
@@ -192,18 +194,23 @@ impl Tensor {
     }
 }
 
-/// The gradients of `loss` for each of `targets`, as tensors of the same graph; zeros where the loss does not depend on
-/// a target. Any tensors may be targets, parameters or not.
+/// The gradients of `loss` for each of `targets`, as tensors of the same graph. Any tensors may be targets, parameters or
+/// not. Where dropout lies on the way, loss and gradients must be evaluated together: each run draws other masks.
 ///
 /// # Errors
 /// [`Error::NotScalar`] when the loss is not one floating-point number, [`Error::NoGradient`] when an operation on the
-/// way has none.
+/// way has none, [`Error::Unrelated`] when no path leads from a target to the loss.
 pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
     let device = loss.device();
-    let Linearised { mut graph, mut tensors, .. } =
+    let Linearised { mut graph, mut tensors, dropouts, .. } =
         linearise(std::iter::once(loss).chain(targets.iter().copied()), Mode::Differentiate)?;
     let (root, wanted) = (graph.roots[0], graph.roots[1..].to_vec());
     let first_new = graph.nodes.len();
+    for (&target, tensor) in wanted.iter().zip(targets) {
+        if !crate::autograd::leads_to(&graph, target, root) {
+            return Err(Error::Unrelated { target: tensor.ty() });
+        }
+    }
     let seed = graph.constant(1.0)?;
     let found = crate::autograd::differentiate(&mut graph, root, &wanted, seed)?;
     let mut values = Vec::with_capacity(found.len());
@@ -221,7 +228,14 @@ pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
     for node in &graph.nodes[first_new..] {
         let input = |value: &Value| tensors[value.node as usize].sibling(value.output);
         let inputs: Vec<Tensor> = node.inputs.iter().map(input).collect();
-        let node = TraceNode::new(device, Source::Operation(node.op.clone()), inputs, node.outputs.clone());
+        let op = match node.op {
+            Op::Dropout(dropout) => {
+                let ordinal = dropouts.get(dropout.ordinal as usize).copied().unwrap_or(dropout.ordinal);
+                Op::Dropout(crate::ops::Dropout { ordinal, ..dropout })
+            }
+            ref other => other.clone(),
+        };
+        let node = TraceNode::new(device, Source::Operation(op), inputs, node.outputs.clone());
         tensors.push(Tensor { node: Arc::new(node), output: 0 });
     }
     Ok(values.into_iter().map(|value| tensors[value.node as usize].sibling(value.output)).collect())

@@ -24,18 +24,21 @@ pub enum Data {
 }
 
 /// A new value for a state, given when the tensor that carries it is evaluated.
-pub struct Effect {
+pub(crate) struct Effect {
     /// The state.
-    pub state: State,
+    pub(crate) state: State,
     /// Its new value.
-    pub value: Tensor,
+    pub(crate) value: Tensor,
 }
 
 /// What a node of the trace stands for.
 pub(super) enum Source {
     Operation(Op),
     Data(Data),
-    State { state: State, version: u64 },
+    State {
+        state: State,
+        version: u64,
+    },
     Scalar(f32),
     /// Its input, with new values for states.
     Effects(Vec<Effect>),

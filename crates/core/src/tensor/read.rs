@@ -63,7 +63,8 @@ impl Tensor {
             Some(buffer) => Ok(buffer),
             None => {
                 evaluate(&[self])?;
-                self.buffer().ok_or_else(|| Error::Plan { pass: "evaluate", what: "a root has no value".into() })
+                self.buffer()
+                    .ok_or_else(|| Error::Plan { pass: "evaluate", what: "a root has no value".into() })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A map's instructions as lines of CUDA C: what is done once for a group of channels, and what for each row.
 
-use super::form::{Form, Layout};
 use super::by_channel;
+use super::form::{Form, Layout};
 use crate::codegen::prelude::c_type;
 use crate::codegen::{Access, Instruction, MapSpec};
 use crate::ops::pointwise::literal;
@@ -78,9 +78,12 @@ fn line(spec: &MapSpec, layout: &Layout, k: usize, instruction: &Instruction) ->
 fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
     let ty = c_type(spec.inputs[input].dtype);
     let convert = format!("        float t{k}[V]; EACH t{k}[j] = to_float(q{k}.v[j]);\n");
-    let vector = |address: String| format!("        const Vec<{ty}, V> q{k} = load<{ty}, V>({address});\n{convert}");
+    let vector =
+        |address: String| format!("        const Vec<{ty}, V> q{k} = load<{ty}, V>({address});\n{convert}");
     let single = |address: String| {
-        format!("        const float s{k} = to_float(in{input}[{address}]);\n        float t{k}[V]; EACH t{k}[j] = s{k};\n")
+        format!(
+            "        const float s{k} = to_float(in{input}[{address}]);\n        float t{k}[V]; EACH t{k}[j] = s{k};\n"
+        )
     };
     let index = layout.index_type();
     match spec.inputs[input].access {
@@ -95,7 +98,9 @@ fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
                 single(row)
             }
         }
-        Access::ChannelSlice { start, channels } => vector(format!("in{input} + row * {channels}u + {start}u + c")),
+        Access::ChannelSlice { start, channels } => {
+            vector(format!("in{input} + row * {channels}u + {start}u + c"))
+        }
         Access::ChannelPad { before, channels } => {
             let test = if before == 0 {
                 format!("c < {channels}u")

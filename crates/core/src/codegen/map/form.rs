@@ -43,7 +43,8 @@ impl Layout {
         let rows: usize = space[..3].iter().product();
         let keep = spec.sums.first().map_or([false, false, false, true], |sum| sum.keep);
         let kept = [keep[0], keep[1], keep[2]];
-        let extent = |wanted: bool| (0..3).filter(|&axis| kept[axis] == wanted).map(|axis| space[axis]).product();
+        let extent =
+            |wanted: bool| (0..3).filter(|&axis| kept[axis] == wanted).map(|axis| space[axis]).product();
         let form = match (spec.sums.is_empty(), keep[3]) {
             (true, _) if spec.inputs.iter().all(|input| is_flat(input.access)) => Form::Flat,
             // A single channel has no group of channels to own.
@@ -53,7 +54,8 @@ impl Layout {
         let outer: usize = if spec.sums.is_empty() { 1 } else { extent(true) };
         let reduced: usize = if spec.sums.is_empty() { rows } else { extent(false) };
         let width = width(spec, form, channels);
-        let per_multiprocessor = if spec.sums.is_empty() { BLOCKS_PER_MULTIPROCESSOR } else { SUMMING_BLOCKS };
+        let per_multiprocessor =
+            if spec.sums.is_empty() { BLOCKS_PER_MULTIPROCESSOR } else { SUMMING_BLOCKS };
         let most = target.multiprocessors as usize * per_multiprocessor;
         let mut layout = Layout {
             form,

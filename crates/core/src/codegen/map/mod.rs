@@ -128,7 +128,7 @@ fn flat(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
         "    const {index} first = ({index})blockIdx.x * blockDim.x + threadIdx.x, stride = ({index})gridDim.x * blockDim.x;\n    for ({index} k = first; k < {vectors}u; k += stride) element<{width}>(k * {width}u, {});\n",
         names.join(", ")
     ));
-    if total % width > 0 {
+    if !total.is_multiple_of(width) {
         source.push_str(&format!(
             "    if (first < {}u) element<1>({}u + first, {});\n",
             total % width,
@@ -166,9 +166,14 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
         source.push_str(&format!("    __shared__ float shared[{width}][{down}][{across}];\n"));
         for k in 0..sums {
             let result = if slices == 1 {
-                format!("sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);", c_type(spec.sums[k].dtype))
+                format!(
+                    "sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);",
+                    c_type(spec.sums[k].dtype)
+                )
             } else {
-                format!("partials[(({k}u * {outer}u + outer) * {slices}u + slice) * {channels}u + c + j] = total;")
+                format!(
+                    "partials[(({k}u * {outer}u + outer) * {slices}u + slice) * {channels}u + c + j] = total;"
+                )
             };
             source.push_str(&fold_rows(&format!("acc{k}"), down, &result));
         }
@@ -181,8 +186,10 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
                 source.push_str(&format!(
                     "    EACH acc{k}[j] = 0.0f;\n    if (active) {{\n#pragma unroll 8\n        for (unsigned int s = threadIdx.y; s < {slices}u; s += {down}u) {{\n            const Vec<float, V> part = load_cached<V>(partials + (({k}u * {outer}u + outer) * {slices}u + s) * {channels}u + c);\n            EACH acc{k}[j] += part.v[j];\n        }}\n    }}\n"
                 ));
-                let result =
-                    format!("sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);", c_type(spec.sums[k].dtype));
+                let result = format!(
+                    "sum{k}[outer * {channels}u + c + j] = from_float<{}>(total);",
+                    c_type(spec.sums[k].dtype)
+                );
                 source.push_str(&fold_rows(&format!("acc{k}"), down, &result));
             }
         }
@@ -227,7 +234,10 @@ fn segments(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
         ));
     }
     let store = |k: usize| {
-        format!("if (threadIdx.x == 0) sum{k}[outer] = from_float<{}>(total{k});\n", c_type(spec.sums[k].dtype))
+        format!(
+            "if (threadIdx.x == 0) sum{k}[outer] = from_float<{}>(total{k});\n",
+            c_type(spec.sums[k].dtype)
+        )
     };
     if slices == 1 {
         for k in 0..sums {

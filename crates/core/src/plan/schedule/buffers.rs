@@ -83,8 +83,9 @@ impl<'a> Buffers<'a> {
         for &root in roots {
             self.specs[root as usize].last = end;
         }
-        let in_arena: Vec<usize> =
-            (0..self.specs.len()).filter(|&id| matches!(self.specs[id].class, BufferClass::Arena(_))).collect();
+        let in_arena: Vec<usize> = (0..self.specs.len())
+            .filter(|&id| matches!(self.specs[id].class, BufferClass::Arena(_)))
+            .collect();
         let interval = |&id: &usize| {
             let spec = &self.specs[id];
             let (first, last) = if options.share_memory { (spec.first, spec.last) } else { (0, end) };

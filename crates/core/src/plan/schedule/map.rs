@@ -58,8 +58,8 @@ pub(super) fn launch(
 /// Whether a value is read by another unit, or wanted by the caller or a state.
 fn is_needed_outside(graph: &Graph, clusters: &Clusters, unit: usize, value: Value) -> bool {
     let same = |other: Value| source(graph, other) == value;
-    let wanted = graph.roots.iter().any(|&root| same(root))
-        || graph.updates.iter().any(|update| same(update.value));
+    let wanted =
+        graph.roots.iter().any(|&root| same(root)) || graph.updates.iter().any(|update| same(update.value));
     wanted
         || graph.nodes.iter().enumerate().skip(value.node as usize).any(|(id, node)| {
             let elsewhere = match clusters.places[id] {
@@ -103,8 +103,11 @@ impl Writer<'_, '_> {
     /// The element of a tensor in memory that belongs to an element of the space.
     fn load(&mut self, value: Value) -> Register {
         let aligned = self.graph.ty(value).shape.aligned();
-        let access =
-            if aligned == self.spec.space { Access::Full } else { Access::Broadcast(aligned.map(|extent| extent != 1)) };
+        let access = if aligned == self.spec.space {
+            Access::Full
+        } else {
+            Access::Broadcast(aligned.map(|extent| extent != 1))
+        };
         self.load_with(value, access)
     }
 
