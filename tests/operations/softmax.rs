@@ -32,12 +32,14 @@ fn log_softmax() {
     }
 }
 
-/// Logits whose exponentials overflow.
+/// Logits whose exponentials overflow. The softmax's gradient, which all but vanishes, is held beside one that does not.
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn large_logits() {
     let mut suite = Suite::default();
     let logits = numbers(&[5, 40]).scaled(200.0).even();
-    suite.check(case("softmax of large logits", [logits.clone()]).roundings(4), |x| x[0].softmax());
+    suite.check(case("softmax of large logits", [logits.clone()]).roundings(4), |x| {
+        x[0].softmax()?.add(&x[0])
+    });
     suite.check(case("log_softmax of large logits", [logits]).roundings(10), |x| x[0].log_softmax());
 }
