@@ -15,21 +15,26 @@
 //! # }
 //! ```
 
+mod check_plans;
 mod executor;
 mod finite_differences;
 mod host_tensor;
 mod interpret;
+mod map;
 mod minimise;
 mod ops;
+mod plan;
 mod program;
 mod random;
 mod record;
 
+pub use check_plans::check_plans;
 pub use executor::{Oracle, device};
 pub use finite_differences::check_gradient;
 pub use host_tensor::HostTensor;
 pub use interpret::{Bindings, Results, Rounding, interpret};
 pub use minimise::minimise;
-pub use program::RandomProgram;
+pub use plan::interpret_plan;
+pub use program::{RandomProgram, training_step};
 pub use random::Random;
 pub use record::{Recorder, recording_device};

@@ -6,13 +6,19 @@
 
 use std::sync::Arc;
 
+use ocelli_core::graph::Graph;
 use ocelli_core::init::{Fan, Fans, Init};
 use ocelli_core::nn::{BatchNorm2d, BatchNormConfig, GroupNorm, Module, Params, Seed};
 use ocelli_core::ops::pool::Windows;
 use ocelli_core::ops::{Conv2d, UpsampleMode};
-use ocelli_core::{CrossEntropyConfig, DType, Device, Result, Shape, State, Tensor, TensorType};
+use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
+use ocelli_core::{
+    CrossEntropyConfig, DType, Device, Error, Precision, Result, Shape, State, Tensor, TensorType, evaluate,
+};
 
+use crate::interpret::Bindings;
 use crate::random::Random;
+use crate::record::recording_device;
 
 /// One step of a program: from the values so far to one more.
 type Layer = Box<dyn Fn(&[Tensor]) -> Result<Tensor> + Send + Sync>;
@@ -63,6 +69,32 @@ impl RandomProgram {
         }
         Ok(values)
     }
+}
+
+/// A step of training the program of this seed as the planner gets it, SGD for even seeds and AdamW for odd ones, and
+/// what its leaves are bound to; the loss alone where every parameter is frozen.
+///
+/// # Errors
+/// None.
+pub fn training_step(seed: u64, precision: Precision) -> Result<(Graph, Bindings)> {
+    let (device, recorder) = recording_device();
+    device.set_precision(precision);
+    let program = RandomProgram::new(&device, seed)?;
+    let loss = program.loss()?;
+    let (weight_decay, lr) = (0.01, 0.05);
+    let trained = if seed.is_multiple_of(2) {
+        let config = SgdConfig { lr, momentum: 0.9, weight_decay, nesterov: seed.is_multiple_of(4) };
+        Sgd::new(program.params(), config).minimize(&loss)
+    } else {
+        let config = AdamWConfig { lr, weight_decay, ..AdamWConfig::default() };
+        AdamW::new(program.params(), config).minimize(&loss)
+    };
+    match trained {
+        Err(Error::NothingToTrain) => evaluate(&[&loss])?,
+        other => other?,
+    }
+    let nothing = || Error::Plan { pass: "oracle", what: "nothing was run".into() };
+    recorder.take().pop().ok_or_else(nothing)
 }
 
 struct Generator {

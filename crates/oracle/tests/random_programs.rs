@@ -4,29 +4,16 @@
 use ocelli_core::autograd::differentiate;
 use ocelli_core::graph::{Graph, Leaf, Value, verify};
 use ocelli_core::ops::Op;
-use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use ocelli_core::{Precision, evaluate};
 use ocelli_oracle::{
-    Bindings, Random, RandomProgram, Results, Rounding, interpret, minimise, recording_device,
+    Bindings, Random, RandomProgram, Results, Rounding, interpret, minimise, recording_device, training_step,
 };
 
 const SEEDS: std::ops::Range<u64> = 0..120;
 
 /// A step of a random program as the planner gets it.
 fn step(seed: u64, precision: Precision) -> (Graph, Bindings) {
-    let (device, recorder) = recording_device();
-    device.set_precision(precision);
-    let program = RandomProgram::new(&device, seed).unwrap();
-    let loss = program.loss().unwrap();
-    let (decay, lr) = (0.01, 0.05);
-    if seed.is_multiple_of(2) {
-        let config = SgdConfig { lr, momentum: 0.9, weight_decay: decay, nesterov: seed.is_multiple_of(4) };
-        Sgd::new(program.params(), config).minimize(&loss).unwrap();
-    } else {
-        let config = AdamWConfig { lr, weight_decay: decay, ..AdamWConfig::default() };
-        AdamW::new(program.params(), config).minimize(&loss).unwrap();
-    }
-    recorder.take().pop().unwrap()
+    training_step(seed, precision).unwrap()
 }
 
 /// A random program's loss alone.

@@ -3,7 +3,7 @@
 
 mod conv;
 mod cross_entropy;
-mod dropout;
+pub(crate) mod dropout;
 mod layout;
 mod matmul;
 mod norm;
@@ -36,7 +36,7 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
         Op::Binary(binary) => one(pointwise::binary(*binary, x(0), x(1), shape)),
         Op::AddN => one(pointwise::add_n(inputs)),
         Op::Cast(dtype) => one(pointwise::cast(*dtype, x(0))),
-        Op::Dropout(mask) => one(dropout::dropout(mask, x(0), bindings.seed, bindings.step)),
+        Op::Dropout(mask) => one(dropout::dropout(mask, x(0), bindings)),
         Op::SumTo(_) => one(reduce::sum_to(x(0), shape)),
         Op::BroadcastTo(_) => one(reduce::broadcast_to(x(0), shape)),
         Op::Reshape(_) | Op::Detach => one(x(0).values.clone()),
