@@ -47,9 +47,11 @@ pub use ocelli_data as data;
 /// What most programs need.
 pub mod prelude {
     pub use ocelli_core::nn::{
-        BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, Dropout, GroupNorm,
-        Linear, Module, Params, Seed,
+        BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, Dropout,
+        GroupNorm, Linear, Module, Params, Seed,
     };
     pub use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Schedule, Sgd, SgdConfig};
-    pub use ocelli_core::{CrossEntropyConfig, DType, Device, Error, Precision, Result, Tensor, evaluate, gradients};
+    pub use ocelli_core::{
+        CrossEntropyConfig, DType, Device, Error, Precision, Result, Tensor, evaluate, gradients,
+    };
 }

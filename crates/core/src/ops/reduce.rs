@@ -102,12 +102,7 @@ impl Tensor {
     /// `(n, h, w, c)`, or an error that names the operation.
     #[track_caller]
     pub(crate) fn image_extents(&self, operation: &'static str) -> Result<(usize, usize, usize, usize)> {
-        let (found, rule) = (self.ty(), "it takes images of shape [n, h, w, c]");
-        self.shape().as_nhwc().ok_or_else(|| Error::TypeMismatch {
-            operation,
-            found,
-            rule,
-            origin: Origin::caller(),
-        })
+        let (found, rule, origin) = (self.ty(), "it takes images of shape [n, h, w, c]", Origin::caller());
+        self.shape().as_nhwc().ok_or(Error::TypeMismatch { operation, found, rule, origin })
     }
 }

@@ -92,7 +92,7 @@ impl<Settings> Groups<Settings> {
         scalars: Vec<f32>,
     ) -> Result<()> {
         let roots: Vec<&Tensor> = std::iter::once(loss).chain(others.iter().copied()).collect();
-        let mut linearised = linearise(roots.iter().copied(), Mode::Differentiate)?;
+        let mut linearised = linearise(roots.iter().copied(), Mode::Differentiate, false)?;
         // Only what the trace reads is trained; a state that is merely updated (running statistics) is not.
         let mut read = vec![false; linearised.states.len()];
         for node in &linearised.graph.nodes {

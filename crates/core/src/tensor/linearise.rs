@@ -36,7 +36,7 @@ pub(crate) struct Linearised {
     pub(crate) states: Vec<State>,
     /// The scalars, by slot.
     pub(crate) scalars: Vec<f32>,
-    /// The traced tensor of each node.
+    /// The traced tensor of each node, where they were asked for.
     pub(crate) tensors: Vec<Tensor>,
     /// The number that each dropout had while it was traced, by its number in the graph.
     pub(crate) dropouts: Vec<u32>,
@@ -69,22 +69,28 @@ struct Walk {
     /// The index of each state, and its leaf once there is one.
     states: FxHashMap<u64, (u32, Option<Value>)>,
     mode: Mode,
+    keep_tensors: bool,
+    /// Some node was read as computed, output by output.
+    partial: bool,
     pending: Vec<Tensor>,
 }
 
-/// Linearises what these tensors need.
+/// Linearises what these tensors need; `keep_tensors` fills [`Linearised::tensors`].
 ///
 /// # Errors
 /// [`Error::StaleState`] when a parameter that a tensor was traced from has changed since.
 pub(crate) fn linearise<'a>(
     roots: impl Iterator<Item = &'a Tensor> + Clone,
     mode: Mode,
+    keep_tensors: bool,
 ) -> Result<Linearised> {
     let mut walk = Walk {
         out: Linearised::default(),
         visited: FxHashMap::default(),
         states: FxHashMap::default(),
         mode,
+        keep_tensors,
+        partial: false,
         pending: Vec::new(),
     };
     for root in roots.clone() {
@@ -128,7 +134,10 @@ impl Walk {
     fn find(&self, tensor: &Tensor) -> Option<Value> {
         let node = Arc::as_ptr(&tensor.node);
         let whole = self.visited.get(&(node, WHOLE)).map(|first| first.output(first.output + tensor.output));
-        whole.or_else(|| self.visited.get(&(node, tensor.output)).copied())
+        match whole {
+            None if self.partial => self.visited.get(&(node, tensor.output)).copied(),
+            found => found,
+        }
     }
 
     fn value(&self, tensor: &Tensor) -> Value {
@@ -168,6 +177,7 @@ impl Walk {
                 let Some(buffer) = node.realised(tensor.output) else { return Ok(None) };
                 let leaf = self.data(tensor.ty(), Data::Device { buffer, resident: false }, false);
                 let value = self.push_leaf(leaf, tensor.ty(), tensor);
+                self.partial = true;
                 return Ok(Some(((key.0, tensor.output), value)));
             }
         };
@@ -181,7 +191,9 @@ impl Walk {
     }
 
     fn push_leaf(&mut self, leaf: Leaf, ty: TensorType, tensor: &Tensor) -> Value {
-        self.out.tensors.push(tensor.clone());
+        if self.keep_tensors {
+            self.out.tensors.push(tensor.clone());
+        }
         self.out.graph.push_leaf(leaf, ty)
     }
 
@@ -203,7 +215,9 @@ impl Walk {
                     Op::Dropout(dropout) => Op::Dropout(self.count_dropout(*dropout)),
                     other => other.clone(),
                 };
-                self.out.tensors.push(tensor.sibling(0));
+                if self.keep_tensors {
+                    self.out.tensors.push(tensor.sibling(0));
+                }
                 self.out.graph.push_typed(Node { op, inputs, outputs: node.outputs.clone() })
             }
             _ => return,

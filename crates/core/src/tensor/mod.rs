@@ -203,7 +203,7 @@ impl Tensor {
 pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
     let device = loss.device();
     let Linearised { mut graph, mut tensors, dropouts, .. } =
-        linearise(std::iter::once(loss).chain(targets.iter().copied()), Mode::Differentiate)?;
+        linearise(std::iter::once(loss).chain(targets.iter().copied()), Mode::Differentiate, true)?;
     let (root, wanted) = (graph.roots[0], graph.roots[1..].to_vec());
     let first_new = graph.nodes.len();
     for (&target, tensor) in wanted.iter().zip(targets) {
@@ -244,10 +244,11 @@ pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
 /// The shape with these extents, or an error that names the operation.
 #[track_caller]
 pub(crate) fn checked_shape(operation: &'static str, extents: &[usize]) -> Result<Shape> {
+    let origin = Origin::caller();
     Shape::new(extents).ok_or_else(|| Error::InvalidArgument {
         operation,
         what: format!("{extents:?} is no shape: at most four extents, and their product must fit a usize"),
-        origin: Origin::caller(),
+        origin,
     })
 }
 

@@ -84,7 +84,7 @@ pub fn evaluate(tensors: &[&Tensor]) -> Result<()> {
     if unknown.is_empty() {
         return Ok(());
     }
-    let mut linearised = linearise(unknown.iter().copied(), Mode::Evaluate)?;
+    let mut linearised = linearise(unknown.iter().copied(), Mode::Evaluate, false)?;
     run(&mut linearised, Request::Evaluate, &unknown)
 }
 

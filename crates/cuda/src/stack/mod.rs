@@ -12,6 +12,8 @@ mod pip;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 pub use install::{InstallOptions, Progress};
 pub use missing::{install_missing, missing};
@@ -213,12 +215,16 @@ impl Stacks {
         install::create_directories(&self.directory)?;
         let failed = |source| Error::Io { action: "lock", path: self.directory.clone(), source };
         let lock = File::open(&self.directory).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::StackBusy { directory: self.directory.clone() });
+        // A child that another thread is just starting holds the lock too, from its fork to its exec.
+        for attempt in 0.. {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempt < 20 => sleep(Duration::from_millis(10)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::StackBusy { directory: self.directory.clone() });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         for entry in fs::read_dir(&self.directory).map_err(failed)?.filter_map(io::Result::ok) {
             if entry.file_name().to_string_lossy().starts_with(ASIDE) {

@@ -1,0 +1,107 @@
+//! What the planner makes of a training step, held by numbers so that a regression shows. No GPU is needed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use ocelli::codegen::{KernelSpec, MapSpec};
+use ocelli::graph::Graph;
+use ocelli::plan::{LaunchKind, Plan, PlanOptions, plan};
+use ocelli::prelude::*;
+use ocelli::{Buffer, Executor, TensorType, Work};
+
+const BATCH: usize = 64;
+
+/// Keeps the whole graph of each run, and computes nothing.
+struct Expander(Arc<Mutex<Vec<Graph>>>);
+
+impl Executor for Expander {
+    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
+        Ok(Arc::new(()))
+    }
+
+    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
+        Ok(Arc::clone(buffer))
+    }
+
+    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
+        Ok(vec![0; ty.bytes()])
+    }
+
+    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
+        let graph = work.key.expand()?;
+        let roots = graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect();
+        self.0.lock().unwrap().push(graph);
+        Ok(roots)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A training step of the network of `examples/mnist.rs`, planned.
+fn mnist_step(precision: Precision, options: PlanOptions) -> Plan {
+    let graphs = Arc::new(Mutex::new(Vec::new()));
+    let device = Device::with_executor(Box::new(Expander(Arc::clone(&graphs))));
+    device.set_precision(precision);
+    let params = Params::new(&device, Seed(1));
+    let conv1 = Conv2d::new(&params / "conv1", 1, 32, Conv2dConfig::default()).unwrap();
+    let conv2 = Conv2d::new(&params / "conv2", 32, 64, Conv2dConfig::default()).unwrap();
+    let fc1 = Linear::new(&params / "fc1", 9216, 128).unwrap();
+    let fc2 = Linear::new(&params / "fc2", 128, 10).unwrap();
+    let images = Tensor::from_slice(&device, &[7u8; BATCH * 784], &[BATCH, 28, 28, 1]).unwrap();
+    let x = images.cast(DType::F32).unwrap().mul_scalar(1.0 / 255.0).unwrap();
+    let x = conv1.forward(&x).unwrap().relu().unwrap();
+    let x = conv2.forward(&x).unwrap().relu().unwrap().max_pool2d(2).unwrap();
+    let x = x.dropout(0.25).unwrap().flatten().unwrap();
+    let x = fc1.forward(&x).unwrap().relu().unwrap().dropout(0.5).unwrap();
+    let labels = Tensor::from_slice(&device, &[3i32; BATCH], &[BATCH]).unwrap();
+    let loss = fc2.forward(&x).unwrap().cross_entropy(&labels, Default::default()).unwrap();
+    AdamW::new(&params, AdamWConfig::default()).minimize(&loss).unwrap();
+    let graph = graphs.lock().unwrap().pop().unwrap();
+    plan(&graph, options).unwrap()
+}
+
+#[test]
+fn a_training_step_of_mnist_has_no_more_launches_than_it_had() {
+    let fused = mnist_step(Precision::mixed_f16(), PlanOptions::default());
+    let single = mnist_step(Precision::mixed_f16(), PlanOptions { fuse: false, ..PlanOptions::default() });
+    let labels: Vec<&str> = fused.launches.iter().map(|launch| &*launch.label).collect();
+    assert_eq!(fused.launches.len(), 31, "{labels:#?}");
+    assert_eq!(single.launches.len(), 47);
+    assert_eq!(mnist_step(Precision::F32, PlanOptions::default()).launches.len(), 30);
+}
+
+#[test]
+fn a_training_step_of_mnist_needs_no_more_memory_than_it_did() {
+    let shared = mnist_step(Precision::mixed_f16(), PlanOptions::default());
+    let apart =
+        mnist_step(Precision::mixed_f16(), PlanOptions { share_memory: false, ..PlanOptions::default() });
+    assert!(shared.arena_bytes <= 19_425_024, "{}", shared.arena_bytes);
+    assert!(
+        shared.arena_bytes * 3 < apart.arena_bytes * 2,
+        "{} of {}",
+        shared.arena_bytes,
+        apart.arena_bytes
+    );
+}
+
+#[test]
+fn biases_activations_and_their_gradients_are_one_launch_each() {
+    let maps: Vec<MapSpec> = mnist_step(Precision::F32, PlanOptions::default())
+        .launches
+        .into_iter()
+        .filter_map(|launch| match launch.kind {
+            LaunchKind::Kernel(KernelSpec::Map(map)) => Some(map),
+            _ => None,
+        })
+        .collect();
+    // The masked gradient of each convolution's ReLU and the gradient of its bias are made in one pass.
+    let masked = maps.iter().filter(|map| map.writes.len() == 1 && map.sums.len() == 1);
+    assert_eq!(masked.count(), 3, "{maps:#?}");
+}
