@@ -4,7 +4,7 @@
 use ocelli_core::init::{Fans, Init};
 use ocelli_core::nn::{Params, Seed};
 use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
-use ocelli_core::{DType, Precision, Result, Shape, State, Tensor};
+use ocelli_core::{DType, Error, Precision, Result, Shape, State, Tensor};
 
 const STEPS: usize = 6;
 const FIRST: [f64; 3] = [0.5, -1.5, 2.0];
@@ -199,12 +199,14 @@ fn frozen_and_unused_parameters() {
 }
 
 #[test]
-fn with_nothing_to_train_nothing_changes() {
+fn with_nothing_to_train_nothing_changes_and_the_user_is_told() {
     let problem = Problem::new();
     problem.params.set_trainable(false);
     let loss = problem.loss().unwrap();
-    Sgd::new(&problem.params, SgdConfig::default()).minimize(&loss).unwrap();
-    AdamW::new(&problem.params, AdamWConfig::default()).minimize(&loss).unwrap();
+    let sgd = Sgd::new(&problem.params, SgdConfig::default()).minimize(&loss);
+    assert!(matches!(sgd, Err(Error::NothingToTrain)), "{sgd:?}");
+    let adamw = AdamW::new(&problem.params, AdamWConfig::default()).minimize(&loss);
+    assert!(matches!(adamw, Err(Error::NothingToTrain)), "{adamw:?}");
     assert_eq!(problem.weight.to_vec::<f32>().unwrap(), FIRST.map(|value| value as f32));
 }
 
