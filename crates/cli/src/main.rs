@@ -1,3 +1,59 @@
-//! The `ocelli` program.
+//! The `ocelli` program: `doctor` says whether the library can run on a machine, and `stack` manages NVIDIA's libraries.
 
-fn main() {}
+mod doctor;
+mod stack;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// GPU-only deep learning for vision.
+#[derive(Parser)]
+#[command(name = "ocelli", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says what this machine has of what Ocelli needs, what is picked and why; succeeds if Ocelli can run here
+    Doctor(doctor::Options),
+    /// NVIDIA's libraries in a directory of Ocelli's own, without root and without a toolkit
+    #[command(subcommand)]
+    Stack(stack::Action),
+}
+
+fn main() -> ExitCode {
+    let written = match Arguments::parse().command {
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Stack(action) => stack::run(&action),
+    };
+    // A reader that went away, as `head` does, is nothing to report.
+    written.unwrap_or(ExitCode::FAILURE)
+}
+
+/// Prints one JSON object, or text that ends in a new line.
+fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut output, value)?;
+        writeln!(output)
+    } else {
+        output.write_all(text().as_bytes())
+    }
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
