@@ -1,7 +1,7 @@
 //! The device: what executes plans, and the settings under which it does.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
@@ -85,6 +85,8 @@ struct Inner {
     deterministic: AtomicBool,
     seed: AtomicU64,
     step: AtomicU32,
+    /// How many nodes the last trace had: the next one is probably as large.
+    trace_nodes: AtomicUsize,
 }
 
 impl Device {
@@ -96,6 +98,7 @@ impl Device {
             deterministic: AtomicBool::new(false),
             seed: AtomicU64::new(0),
             step: AtomicU32::new(0),
+            trace_nodes: AtomicUsize::new(0),
         }))
     }
 
@@ -132,6 +135,10 @@ impl Device {
 
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn trace_nodes(&self) -> &AtomicUsize {
+        &self.0.trace_nodes
     }
 
     /// The number of this run; every run has another, so that its masks are other ones.

@@ -51,7 +51,7 @@ fn without_want(graph: &Graph, want: usize, earlier: bool) -> Result<Graph> {
     };
     if earlier {
         let mut inputs = graph.node(value).inputs.clone();
-        inputs.retain(|&input| !matches!(graph.node(input).op, Op::Leaf(_)));
+        inputs.retain(|input| !matches!(graph.node(*input).op, Op::Leaf(_)));
         graph.roots.extend(inputs);
         graph.roots.sort_unstable();
         graph.roots.dedup();

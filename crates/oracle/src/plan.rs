@@ -109,7 +109,7 @@ impl Memory<'_> {
         };
         let inputs = types.iter().zip(reads).map(view).collect::<Result<Vec<_>>>()?;
         let outputs = op.infer(types, Origin::caller())?;
-        let node = Node { op, inputs: Vec::new(), outputs };
+        let node = Node { op, inputs: Default::default(), outputs: outputs.into() };
         ops::evaluate(&node, &inputs.iter().collect::<Vec<_>>(), self.bindings)
     }
 

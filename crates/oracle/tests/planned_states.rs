@@ -73,7 +73,6 @@ fn an_update_that_is_a_root_and_read_by_others() {
 }
 
 #[test]
-#[ignore = "planner: a root that is a state's old value is read after the state has moved"]
 fn a_root_that_is_the_old_value() {
     let mut b = Build::new(&[8]);
     let s = b.state();
@@ -83,7 +82,6 @@ fn a_root_that_is_the_old_value() {
 }
 
 #[test]
-#[ignore = "planner: a root that is a state's old value is read after the state has moved"]
 fn a_root_that_is_another_view_of_the_old_value() {
     let mut b = Build::new(&[8]);
     let s = b.state();
@@ -94,7 +92,6 @@ fn a_root_that_is_another_view_of_the_old_value() {
 
 /// Each state gets the old value of the one before: in both orders of the updates.
 #[test]
-#[ignore = "planner: nothing orders the copy from a state's old value before the copy over it"]
 fn states_that_hand_their_values_on() {
     for reversed in [false, true] {
         let mut b = Build::new(&[5]);
@@ -127,7 +124,6 @@ fn a_state_that_keeps_the_old_value_of_one_that_moves() {
 
 /// The second gets the old value of the first, the first what is computed from the second: in both orders.
 #[test]
-#[ignore = "planner: a state is written in place although a copy of its old value must come later"]
 fn states_that_take_each_others_values_by_way_of_a_function() {
     for reversed in [false, true] {
         let mut b = Build::new(&[5]);
@@ -180,7 +176,6 @@ fn one_value_for_two_states_and_a_state_that_stays() {
 
 /// The gather reads other elements of the state than its thread writes.
 #[test]
-#[ignore = "planner: a state is written in place by a map that gathers from it"]
 fn a_state_that_moves_and_is_gathered() {
     for fixed in [false, true] {
         let mut b = Build::new(&[2, 8]);
@@ -199,7 +194,6 @@ fn a_state_that_moves_and_is_gathered() {
 
 /// The new value is the gathered old one.
 #[test]
-#[ignore = "planner: a state is written in place by a map that gathers from it"]
 fn a_state_that_becomes_its_own_shuffle() {
     let mut b = Build::new(&[2, 8]);
     let s = b.state();

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Plan, PlanOptions, plan};
 use crate::types::{Shape, TensorType};
 use crate::work::{Work, WorkKey};
-use bind::BoundPlan;
+use bind::{BoundPlan, Places};
 use readback::{Readback, Readbacks};
 
 pub use report::{Counters, LaunchReport, LaunchTime, PlanReport, PlanTimes};
@@ -206,6 +206,35 @@ impl Gpu {
     }
 }
 
+impl Gpu {
+    /// Binds the plan of some work, which is made if need be; when memory is short, other plans give theirs up.
+    fn bind(
+        &self,
+        plans: &mut FxHashMap<WorkKey, Planned>,
+        work: &Work,
+        places: Places,
+    ) -> Result<BoundPlan> {
+        let plan = match plans.get(&work.key) {
+            Some(planned) => Arc::clone(&planned.plan),
+            None => {
+                let plan = Arc::new(plan(&work.key.expand()?, self.options)?);
+                self.planned.fetch_add(1, Ordering::Relaxed);
+                plans.insert(work.key.clone(), Planned { plan: Arc::clone(&plan), bound: Vec::new() });
+                plan
+            }
+        };
+        self.bound.fetch_add(1, Ordering::Relaxed);
+        match BoundPlan::new(self, Arc::clone(&plan), work, places.clone()) {
+            Err(error) if is_out_of_memory(&error) => {
+                self.device.synchronize()?;
+                plans.values_mut().for_each(|planned| planned.bound.clear());
+                BoundPlan::new(self, plan, work, places)
+            }
+            result => result,
+        }
+    }
+}
+
 impl Executor for Gpu {
     fn upload(&self, ty: TensorType, bytes: &[u8]) -> Result<Buffer> {
         let memory = self.alloc(ty.bytes(), Some(&mut self.plans()))?;
@@ -236,38 +265,24 @@ impl Executor for Gpu {
 
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
         self.runs.fetch_add(1, Ordering::Relaxed);
+        let places = Places::of(self, work)?;
         let mut plans = self.plans();
-        if !plans.contains_key(&work.key) {
-            let plan = Arc::new(plan(&work.key.expand()?, self.options)?);
-            self.planned.fetch_add(1, Ordering::Relaxed);
-            plans.insert(work.key.clone(), Planned { plan, bound: Vec::new() });
+        if let Some(planned) = plans.get_mut(&work.key)
+            && let Some(bound) = planned.bound.iter_mut().find(|bound| bound.is_at(&places))
+        {
+            bound.run(self, work)?;
+            return bound.roots(self);
         }
-        let places = bind::Places::of(self, work)?;
-        let found = plans.get(&work.key).and_then(|p| p.bound.iter().position(|bound| bound.is_at(&places)));
-        if found.is_none() {
-            let plan = plans.get(&work.key).map(|planned| Arc::clone(&planned.plan)).unwrap_or_default();
-            let bound = match BoundPlan::new(self, Arc::clone(&plan), work, places.clone()) {
-                Err(error) if is_out_of_memory(&error) => {
-                    self.device.synchronize()?;
-                    plans.values_mut().for_each(|planned| planned.bound.clear());
-                    BoundPlan::new(self, plan, work, places)?
-                }
-                result => result?,
-            };
-            self.bound.fetch_add(1, Ordering::Relaxed);
-            if let Some(planned) = plans.get_mut(&work.key) {
-                if planned.bound.len() == MAX_BINDINGS {
-                    planned.bound.remove(0);
-                }
-                planned.bound.push(bound);
-            }
-        }
-        let missing = || Error::Plan { pass: "execute", what: "a plan vanished".into() };
-        let planned = plans.get_mut(&work.key).ok_or_else(missing)?;
-        let position = found.unwrap_or(planned.bound.len().saturating_sub(1));
-        let bound = planned.bound.get_mut(position).ok_or_else(missing)?;
+        let mut bound = self.bind(&mut plans, work, places)?;
         bound.run(self, work)?;
-        bound.roots(self)
+        let roots = bound.roots(self);
+        if let Some(planned) = plans.get_mut(&work.key) {
+            if planned.bound.len() == MAX_BINDINGS {
+                planned.bound.remove(0);
+            }
+            planned.bound.push(bound);
+        }
+        roots
     }
 
     fn as_any(&self) -> &dyn Any {

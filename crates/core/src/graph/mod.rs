@@ -8,6 +8,8 @@ mod build;
 mod text;
 mod verify;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::error::{Error, Origin, Result};
 use crate::ops::Op;
 use crate::types::TensorType;
@@ -61,9 +63,9 @@ pub struct Node {
     /// The operation with its static attributes.
     pub op: Op,
     /// What it reads, in the operation's order.
-    pub inputs: Vec<Value>,
+    pub inputs: SmallVec<[Value; 3]>,
     /// The types of what it yields.
-    pub outputs: Vec<TensorType>,
+    pub outputs: SmallVec<[TensorType; 1]>,
 }
 
 /// A new value for a state, which takes effect when the whole run is done.
@@ -92,7 +94,7 @@ impl Graph {
     pub fn push(&mut self, op: Op, inputs: Vec<Value>) -> Result<Value> {
         let types: Vec<TensorType> = inputs.iter().map(|&value| self.ty(value)).collect();
         let outputs = op.infer(&types, Origin::caller())?;
-        Ok(self.push_typed(Node { op, inputs, outputs }))
+        Ok(self.push_typed(Node { op, inputs: inputs.into(), outputs: outputs.into() }))
     }
 
     /// Appends a node whose types are already known and returns its first output.
@@ -103,7 +105,7 @@ impl Graph {
 
     /// Appends a leaf of this type.
     pub fn push_leaf(&mut self, leaf: Leaf, ty: TensorType) -> Value {
-        self.push_typed(Node { op: Op::Leaf(leaf), inputs: Vec::new(), outputs: vec![ty] })
+        self.push_typed(Node { op: Op::Leaf(leaf), inputs: smallvec![], outputs: smallvec![ty] })
     }
 
     /// The node that yields a value.

@@ -22,7 +22,7 @@ pub fn verify(graph: &Graph, pass: &'static str) -> Result<()> {
         }
         let types: Vec<TensorType> = node.inputs.iter().map(|&value| graph.ty(value)).collect();
         let inferred = node.op.infer(&types, Origin::caller())?;
-        if inferred != node.outputs {
+        if *inferred != *node.outputs {
             return fail(format!("%{id} ({}) holds {:?}, not {inferred:?}", node.op.name(), node.outputs));
         }
     }

@@ -50,8 +50,12 @@ impl Optimizer for Sgd {
     fn minimize_with(&mut self, loss: &Tensor, others: &[&Tensor]) -> Result<()> {
         let nesterov = self.groups.settings[0].nesterov;
         let scale = 1.0 / loss.device().precision().loss_scale();
-        let scalars =
-            self.groups.settings.iter().flat_map(|c| [c.lr, c.momentum, c.weight_decay, scale]).collect();
+        let scalars = self
+            .groups
+            .settings
+            .iter()
+            .flat_map(|c| [self.groups.lr_of(c.lr), c.momentum, c.weight_decay, scale])
+            .collect();
         self.groups.step(loss, others, |groups| Rule::Sgd(ops::Sgd { nesterov, groups }), scalars)
     }
 

@@ -28,22 +28,24 @@ fn batch_norm(new: &mut Graph, norm: BatchNorm, inputs: &[Value]) -> Result<Vec<
     let centred = new.sub(x, mean)?;
     let scaled = new.mul(centred, scale)?;
     let y = new.add(scaled, beta)?;
-    Ok(vec![y, mean, variance])
+    // Where there is one value a channel, statistics are as large as the images, and wider.
+    let dtype = new.ty(x).dtype;
+    Ok(vec![new.cast(y, dtype)?, mean, variance])
 }
 
 /// `dx = gamma inverse (dy - sum(dy) / m - xhat sum(dy xhat) / m)`, `dgamma = sum(dy xhat)`, `dbeta = sum(dy)`.
 fn batch_norm_gradient(new: &mut Graph, norm: BatchNorm, inputs: &[Value]) -> Result<Vec<Value>> {
     let [x, gamma, mean, variance, dy] = [inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]];
     let (x_type, channels) = (new.ty(x), new.ty(gamma).shape);
-    let samples = (x_type.shape.elements() / channels.elements().max(1)) as f32;
+    let samples = new.constant((x_type.shape.elements() / channels.elements().max(1)) as f32)?;
     let inverse = inverse_deviation(new, norm, variance)?;
     let centred = new.sub(x, mean)?;
     let normal = new.mul(centred, inverse)?;
     let product = new.mul(dy, normal)?;
     let dbeta = new.sum_to(dy, channels, DType::F32)?;
     let dgamma = new.sum_to(product, channels, DType::F32)?;
-    let mean_dy = new.scale(dbeta, 1.0 / samples)?;
-    let mean_product = new.scale(dgamma, 1.0 / samples)?;
+    let mean_dy = new.div(dbeta, samples)?;
+    let mean_product = new.div(dgamma, samples)?;
     let along = new.mul(normal, mean_product)?;
     let left = new.sub(dy, mean_dy)?;
     let left = new.sub(left, along)?;

@@ -8,18 +8,19 @@ mod map;
 
 use std::collections::BTreeSet;
 
-use super::cluster::{Clusters, Place, source};
-use super::{Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
+use super::cluster::{Clusters, Place, is_gather, source};
+use super::{BufferId, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
 use crate::codegen::{KernelSpec, filter_gradient};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Leaf, Update, Value};
 use crate::ops::Op;
+use crate::types::TensorType;
 use buffers::Buffers;
 
 /// Orders the launches of a clustered graph and places its buffers.
 ///
 /// # Errors
-/// [`Error::Plan`] when no order exists: two states that take each other's value.
+/// [`Error::Plan`] when no order exists: a defect of this library.
 pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Result<Plan> {
     let scheduler = Scheduler::new(graph, clusters);
     let order = scheduler.order()?;
@@ -28,15 +29,24 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
     for task in order {
         launches.push(match task {
             Task::Unit(unit) => scheduler.launch(unit, &mut buffers)?,
+            Task::Keep(state, ty) => {
+                let (reads, writes) = (vec![buffers.of_state(state, ty)], vec![buffers.of_kept(state, ty)]);
+                Launch {
+                    kind: LaunchKind::Copy(ty.bytes()),
+                    reads,
+                    writes,
+                    label: "keep a state's old value".into(),
+                }
+            }
             Task::Copy(update) => {
                 let ty = graph.ty(update.value);
-                let (reads, writes) =
-                    (vec![buffers.of(update.value)], vec![buffers.of_state(update.state, ty)]);
+                let reads = vec![scheduler.lasting(update.value, &mut buffers)];
+                let writes = vec![buffers.of_state(update.state, ty)];
                 Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: "copy to state".into() }
             }
         });
     }
-    let roots: Vec<_> = graph.roots.iter().map(|&root| buffers.of(root)).collect();
+    let roots: Vec<_> = graph.roots.iter().map(|&root| scheduler.lasting(root, &mut buffers)).collect();
     let (buffers, arena_bytes) = buffers.place(&launches, &roots, options);
     Ok(Plan { launches, buffers, arena_bytes, roots })
 }
@@ -45,13 +55,16 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Unit(usize),
+    /// Copies a state's old value aside, for those who want it when the state has its new one.
+    Keep(u32, TensorType),
+    /// Copies a value to the state that it updates.
     Copy(Update),
 }
 
 struct Scheduler<'a> {
     graph: &'a Graph,
     clusters: &'a Clusters,
-    /// The units, then the copies.
+    /// The units, then what keeps old values, then the copies.
     tasks: Vec<Task>,
     /// Tasks that must come before each task.
     before: Vec<BTreeSet<usize>>,
@@ -70,8 +83,10 @@ impl<'a> Scheduler<'a> {
             let producers = producers.collect();
             scheduler.before.push(producers);
         }
+        scheduler.keep_old_values();
         for update in &graph.updates {
-            if !scheduler.write_in_place(*update) {
+            let same = matches!(scheduler.old_value(update.value), Some((state, _)) if state == update.state);
+            if !same && !scheduler.write_in_place(*update) {
                 scheduler.copy_at_the_end(*update);
             }
         }
@@ -104,12 +119,55 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// The state whose old value a value is, if it is one.
+    fn old_value(&self, value: Value) -> Option<(u32, TensorType)> {
+        let node = self.graph.node(source(self.graph, value));
+        match node.op {
+            Op::Leaf(Leaf::State { index, .. }) => Some((index, node.outputs[0])),
+            _ => None,
+        }
+    }
+
+    /// Old values of updated states that roots and other states want outlive their place.
+    fn keep_old_values(&mut self) {
+        let others =
+            self.graph.updates.iter().filter(|update| {
+                self.old_value(update.value).is_some_and(|(state, _)| state != update.state)
+            });
+        let wanted = self.graph.roots.iter().copied().chain(others.map(|update| update.value));
+        let is_updated = |state: u32| self.graph.updates.iter().any(|update| update.state == state);
+        let mut kept: Vec<(u32, TensorType)> = wanted
+            .filter_map(|value| self.old_value(value))
+            .filter(|&(state, _)| is_updated(state))
+            .collect();
+        kept.sort_unstable_by_key(|&(state, _)| state);
+        kept.dedup();
+        for (state, ty) in kept {
+            self.tasks.push(Task::Keep(state, ty));
+            self.before.push(BTreeSet::new());
+        }
+    }
+
+    /// The task that keeps a state's old value, if there is one.
+    fn keeper(&self, state: u32) -> Option<usize> {
+        self.tasks.iter().position(|task| matches!(task, Task::Keep(kept, _) if *kept == state))
+    }
+
+    /// The buffer that holds a value to the end, also when it is the old value of a state that has a new one then.
+    fn lasting(&self, value: Value, buffers: &mut Buffers<'_>) -> BufferId {
+        match self.old_value(value) {
+            Some((state, ty)) if self.keeper(state).is_some() => buffers.of_kept(state, ty),
+            _ => buffers.of(value),
+        }
+    }
+
     /// The tasks that read a state's old value.
     fn readers(&self, state: u32) -> BTreeSet<usize> {
-        let is_leaf = |value: &Value| matches!(self.graph.node(*value).op, Op::Leaf(Leaf::State { index, .. }) if index == state);
+        let is_leaf = |value: &Value| self.old_value(*value).is_some_and(|(read, _)| read == state);
         let reads = |task: &usize| match self.tasks[*task] {
             Task::Unit(unit) => self.unit_reads(unit).iter().any(is_leaf),
-            Task::Copy(update) => is_leaf(&source(self.graph, update.value)),
+            Task::Keep(kept, _) => kept == state,
+            Task::Copy(update) => is_leaf(&update.value) && self.keeper(state).is_none(),
         };
         (0..self.tasks.len()).filter(reads).collect()
     }
@@ -123,7 +181,7 @@ impl<'a> Scheduler<'a> {
         // A sum is written when other blocks may still read; an element of a map is read by the thread that writes it.
         let node = self.graph.node(value);
         let elementwise = node.op.is_pointwise() || matches!(node.op, Op::Sgd(_) | Op::AdamW(_));
-        if taken || (readers.contains(&unit) && !elementwise) {
+        if taken || (readers.contains(&unit) && !elementwise) || self.gathers_from(unit, update.state) {
             return false;
         }
         let others: BTreeSet<usize> = readers.into_iter().filter(|&reader| reader != unit).collect();
@@ -135,19 +193,24 @@ impl<'a> Scheduler<'a> {
         true
     }
 
+    /// Whether a unit reads elements of a state by another index than it writes: other threads may need what it overwrites.
+    fn gathers_from(&self, unit: usize, state: u32) -> bool {
+        self.clusters.units[unit].nodes.iter().any(|&id| {
+            let node = &self.graph.nodes[id as usize];
+            is_gather(&node.op)
+                && node
+                    .inputs
+                    .iter()
+                    .any(|&input| self.old_value(input).is_some_and(|(read, _)| read == state))
+        })
+    }
+
     fn copy_at_the_end(&mut self, update: Update) {
         let mut before = self.readers(update.state);
         before.extend(self.producer(source(self.graph, update.value)));
+        before.extend(self.old_value(update.value).and_then(|(state, _)| self.keeper(state)));
         self.tasks.push(Task::Copy(update));
         self.before.push(before);
-        // A copy reads, too: what overwrites its source must wait for it.
-        if let Op::Leaf(Leaf::State { index, .. }) = self.graph.node(source(self.graph, update.value)).op {
-            let overwritten = self.in_place.iter().filter(|other| other.state == index);
-            let writers: Vec<usize> = overwritten.filter_map(|other| self.producer(other.value)).collect();
-            for writer in writers {
-                self.before[writer].insert(self.tasks.len() - 1);
-            }
-        }
     }
 
     /// Whether `first` must come before `second`.
@@ -174,6 +237,7 @@ impl<'a> Scheduler<'a> {
         // A unit stands where its last node does: by then the program had everything that it needs.
         let position = |task: usize| match self.tasks[task] {
             Task::Unit(unit) => self.clusters.units[unit].nodes.last().copied().unwrap_or(0),
+            Task::Keep(..) => 0,
             Task::Copy(_) => u32::MAX,
         };
         let mut ready: BTreeSet<(u32, usize)> =
@@ -239,7 +303,7 @@ impl<'a> Scheduler<'a> {
             op => LaunchKind::Kernel(KernelSpec::Operation {
                 op: op.clone(),
                 inputs: node.inputs.iter().map(|&input| self.graph.ty(input)).collect(),
-                outputs: node.outputs.clone(),
+                outputs: node.outputs.to_vec(),
             }),
         };
         Ok(Launch {

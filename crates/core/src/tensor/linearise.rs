@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::Tensor;
 use super::node::{Data, Source, TraceNode};
@@ -93,11 +94,20 @@ pub(crate) fn linearise<'a>(
         partial: false,
         pending: Vec::new(),
     };
+    let device = roots.clone().next().map(|root| root.device().clone());
+    if let Some(device) = &device {
+        let expected = device.trace_nodes().load(Ordering::Relaxed);
+        walk.out.graph.nodes.reserve(expected);
+        walk.visited.reserve(expected);
+    }
     for root in roots.clone() {
         walk.visit(root)?;
     }
     walk.out.graph.roots = roots.map(|root| walk.value(root)).collect();
     walk.collect_updates()?;
+    if let Some(device) = &device {
+        device.trace_nodes().store(walk.out.graph.nodes.len(), Ordering::Relaxed);
+    }
     Ok(walk.out)
 }
 
@@ -115,10 +125,8 @@ impl Walk {
                         continue;
                     }
                     let links = tensor.node.links();
-                    let inputs: Vec<Step> = links.inputs.iter().rev().cloned().map(Step::Enter).collect();
-                    drop(links);
-                    stack.push(Step::Leave(tensor));
-                    stack.extend(inputs);
+                    stack.push(Step::Leave(tensor.clone()));
+                    stack.extend(links.inputs.iter().rev().cloned().map(Step::Enter));
                 }
                 Step::Leave(tensor) => {
                     if self.find(&tensor).is_none() {
@@ -201,7 +209,7 @@ impl Walk {
     fn append(&mut self, tensor: &Tensor) {
         let node = &tensor.node;
         let links = node.links();
-        let inputs: Vec<Value> = links.inputs.iter().map(|input| self.value(input)).collect();
+        let inputs = links.inputs.iter().map(|input| self.value(input)).collect::<SmallVec<[Value; 3]>>();
         drop(links);
         let value = match &node.source {
             Source::Effects(_) => {

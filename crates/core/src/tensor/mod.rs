@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use bytemuck::Pod;
 use half::{bf16, f16};
+use smallvec::smallvec;
 
 use crate::device::{Buffer, Device};
 use crate::error::{Error, Origin, Result};
@@ -113,13 +114,17 @@ impl Tensor {
 
     /// The same value, whose evaluation also gives states new values.
     pub(crate) fn with_effects(&self, effects: Vec<Effect>) -> Tensor {
-        let node =
-            TraceNode::new(self.device(), Source::Effects(effects), vec![self.clone()], vec![self.ty()]);
+        let node = TraceNode::new(
+            self.device(),
+            Source::Effects(effects),
+            smallvec![self.clone()],
+            smallvec![self.ty()],
+        );
         Tensor { node: Arc::new(node), output: 0 }
     }
 
     fn leaf(device: &Device, ty: TensorType, source: Source) -> Tensor {
-        Tensor { node: Arc::new(TraceNode::new(device, source, Vec::new(), vec![ty])), output: 0 }
+        Tensor { node: Arc::new(TraceNode::new(device, source, smallvec![], smallvec![ty])), output: 0 }
     }
 
     /// Traces an operation and returns its first output.
@@ -138,7 +143,7 @@ impl Tensor {
             op.infer(&types, origin)?
         };
         let inputs = inputs.iter().map(|&input| input.clone()).collect();
-        let node = TraceNode::new(device, Source::Operation(op), inputs, outputs);
+        let node = TraceNode::new(device, Source::Operation(op), inputs, outputs.into());
         Ok(Tensor { node: Arc::new(node), output: 0 })
     }
 
@@ -227,7 +232,7 @@ pub fn gradients(loss: &Tensor, targets: &[&Tensor]) -> Result<Vec<Tensor>> {
     }
     for node in &graph.nodes[first_new..] {
         let input = |value: &Value| tensors[value.node as usize].sibling(value.output);
-        let inputs: Vec<Tensor> = node.inputs.iter().map(input).collect();
+        let inputs = node.inputs.iter().map(input).collect();
         let op = match node.op {
             Op::Dropout(dropout) => {
                 let ordinal = dropouts.get(dropout.ordinal as usize).copied().unwrap_or(dropout.ordinal);

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Tensor;
+use smallvec::SmallVec;
+
 use crate::device::{Buffer, Device};
 use crate::ops::Op;
 use crate::state::State;
@@ -49,7 +51,7 @@ pub(super) struct TraceNode {
     pub(super) sequence: u64,
     pub(super) device: Device,
     pub(super) source: Source,
-    pub(super) outputs: Vec<TensorType>,
+    pub(super) outputs: SmallVec<[TensorType; 1]>,
     /// A trainable parameter lies upstream.
     pub(super) differentiable: bool,
     /// The effects have taken place.
@@ -60,7 +62,7 @@ pub(super) struct TraceNode {
 /// What may change after a node is made: its value becomes known, and what led to it may be forgotten then.
 #[derive(Default)]
 pub(super) struct Links {
-    pub(super) inputs: Vec<Tensor>,
+    pub(super) inputs: SmallVec<[Tensor; 2]>,
     pub(super) realised: Vec<Option<Buffer>>,
 }
 
@@ -68,8 +70,8 @@ impl TraceNode {
     pub(super) fn new(
         device: &Device,
         source: Source,
-        inputs: Vec<Tensor>,
-        outputs: Vec<TensorType>,
+        inputs: SmallVec<[Tensor; 2]>,
+        outputs: SmallVec<[TensorType; 1]>,
     ) -> TraceNode {
         static SEQUENCE: AtomicU64 = AtomicU64::new(0);
         let differentiable = match &source {
@@ -117,11 +119,11 @@ impl Drop for TraceNode {
     /// Unlinks iteratively: a long chain of operations would overflow the stack otherwise.
     fn drop(&mut self) {
         let links = self.links.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut orphans = std::mem::take(&mut links.inputs);
+        let mut orphans = Vec::from_iter(links.inputs.drain(..));
         while let Some(tensor) = orphans.pop() {
             if let Some(mut node) = Arc::into_inner(tensor.node) {
                 let links = node.links.get_mut().unwrap_or_else(PoisonError::into_inner);
-                orphans.append(&mut links.inputs);
+                orphans.extend(links.inputs.drain(..));
             }
         }
     }

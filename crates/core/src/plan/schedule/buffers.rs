@@ -21,6 +21,7 @@ pub(super) struct Buffers<'a> {
 enum BufferKey {
     Value(Value),
     State(u32),
+    Kept(u32),
 }
 
 impl<'a> Buffers<'a> {
@@ -52,6 +53,11 @@ impl<'a> Buffers<'a> {
     /// The buffer of a state.
     pub(super) fn of_state(&mut self, state: u32, ty: TensorType) -> BufferId {
         self.get(BufferKey::State(state), BufferClass::State(state), ty)
+    }
+
+    /// The buffer that keeps the old value of a state.
+    pub(super) fn of_kept(&mut self, state: u32, ty: TensorType) -> BufferId {
+        self.get(BufferKey::Kept(state), BufferClass::Arena(0), ty)
     }
 
     fn get(&mut self, key: BufferKey, class: BufferClass, ty: TensorType) -> BufferId {
