@@ -145,7 +145,12 @@ fn install(
         Some(name) => name.to_owned(),
         None => default_name()?,
     };
-    let stack = Shown::from(stacks.install(&name, options, &mut show())?);
+    let installed = stacks.install(&name, options, &mut show());
+    if io::stderr().is_terminal() {
+        // The line that changed.
+        eprint!("\r\x1b[K");
+    }
+    let stack = Shown::from(installed?);
     Ok(print(output.json, &json!({ "installed": stack }), || {
         let size = size(stack.bytes);
         let next = if stack.current {

@@ -169,10 +169,10 @@ fn an_installation_without_pip_says_so_and_leaves_nothing() {
 }
 
 #[test]
-fn a_wrong_command_line_is_an_error_with_the_usage() {
-    for arguments in [&[][..], &["stack"], &["stack", "use"], &["doctor", "--device", "x"]] {
+fn a_wrong_command_line_is_an_error_that_leads_to_the_help() {
+    for arguments in [&["heal"][..], &["stack", "use"], &["doctor", "--device", "x"]] {
         let output = ocelli(home().path(), arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(text(&output.stderr).contains("Usage"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("--help"), "{}", text(&output.stderr));
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn collect(
             .filter_map(|name| Some((name, environment.variable(name)?.to_string_lossy().into_owned())))
             .collect(),
         home: paths::home(),
-        cache: paths::cache(""),
+        // Without the slash that joining nothing leaves.
+        cache: paths::cache("").components().collect(),
         libraries,
         ..Report::default()
     }

@@ -54,7 +54,18 @@ pub(super) fn normal(seed: u64, count: usize, deviation: f64) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use ocelli_cuda::kernel::{KernelSource, compile_cubin};
+
     use super::*;
+
+    #[test]
+    #[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC")]
+    fn the_kernel_compiles_for_every_architecture() {
+        let source = KernelSource { name: "fill".into(), source: FILL.into(), options: Vec::new() };
+        for architecture in ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"] {
+            compile_cubin(&source, architecture).unwrap();
+        }
+    }
 
     #[test]
     fn the_moments_are_those_of_the_distributions() {

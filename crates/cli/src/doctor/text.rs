@@ -14,18 +14,11 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn write(text: &mut String, report: &Report) -> std::fmt::Result {
-    let unknown = || "unknown".to_owned();
     let driver = &report.driver;
-    line(
-        text,
-        "driver",
-        &format!(
-            "libcuda {}, kernel module {}, CUDA {}",
-            driver.libcuda.clone().unwrap_or_else(unknown),
-            driver.kernel_module.clone().unwrap_or_else(unknown),
-            driver.cuda.map_or_else(unknown, |(major, minor)| format!("{major}.{minor}")),
-        ),
-    )?;
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let cuda = driver.cuda.map(|(major, minor)| format!("{major}.{minor}"));
+    let (libcuda, module, cuda) = (version(&driver.libcuda), version(&driver.kernel_module), version(&cuda));
+    line(text, "driver", &format!("libcuda {libcuda}, kernel module {module}, CUDA up to {cuda}"))?;
     for gpu in &report.gpus {
         let gibibytes = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
         let (major, minor) = gpu.compute_capability;
