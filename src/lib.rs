@@ -55,3 +55,8 @@ pub mod prelude {
         CrossEntropyConfig, DType, Device, Error, Precision, Result, Tensor, evaluate, gradients,
     };
 }
+
+/// The program in README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

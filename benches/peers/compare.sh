@@ -20,7 +20,7 @@ compare_mnist() {
     "$python" benches/peers/mnist.py | tee "$out/mnist-pytorch.jsonl"
     : >"$out/mnist-ocelli.jsonl"
     for batch in 64 512; do
-        for type in fp16 bf16 f32; do
+        for type in fp16 bf16 tf32 f32; do
             "$program" --json --epochs 4 --batch "$batch" --type "$type" --data "${MNIST_DATA:-generated}" | tail -n 1 |
                 sed "s/^{/{\"batch\": $batch, \"type\": \"$type\", /" | tee -a "$out/mnist-ocelli.jsonl"
         done
@@ -36,8 +36,12 @@ def lines(name):
 ours = {(line["batch"], line["type"]): statistics.median(line["seconds_per_epoch"][1:]) for line in lines("ocelli")}
 print(f"\n{'batch':>5} {'type':5} {'PyTorch':8} {'theirs s':>9} {'ours s':>9} {'ratio':>6}")
 for line in lines("pytorch"):
-    if "batch" in line:
-        theirs, own = line["median_s"], ours[line["batch"], line["type"]]
+    # PyTorch's f32 convolutions round to TensorFloat-32 unless told otherwise; ours do so when asked for tf32.
+    for kind in ["tf32", "f32"] if line.get("type") == "f32" else [line.get("type")]:
+        if "batch" not in line:
+            continue
+        theirs, own = line["median_s"], ours[line["batch"], kind]
+        line["type"] = kind
         print(f"{line['batch']:5} {line['type']:5} {line['mode']:8} {theirs:9.4f} {own:9.4f} {own / theirs:6.2f}")
 PYTHON
 }
