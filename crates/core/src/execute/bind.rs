@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ocelli_cuda::cublaslt::{MatmulSpec, ScalarType};
-use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph};
+use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
 use ocelli_cudnn::Plan as Engine;
 
 use super::block::Block;
@@ -118,6 +118,7 @@ impl BoundPlan {
 
     /// Runs the plan: the first time launch by launch, from the second on as a CUDA graph.
     pub(super) fn run(&mut self, gpu: &Gpu, work: &Work) -> Result<()> {
+        let _range = nvtx::range("ocelli: run a plan");
         self.runs += 1;
         self.last_run = gpu.runs.load(Ordering::Relaxed);
         self.block.fill(gpu, work)?;
@@ -146,6 +147,7 @@ impl BoundPlan {
     /// Enqueues one launch.
     pub(super) fn enqueue_one(&self, gpu: &Gpu, position: usize) -> Result<()> {
         let launch = &self.plan.launches[position];
+        let _range = nvtx::range(&launch.label);
         self.launches[position].enqueue(gpu.cuda()).map_err(|source| in_launch(launch, source))
     }
 

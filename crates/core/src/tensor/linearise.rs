@@ -3,8 +3,8 @@
 //! The order is topological and the numbering canonical: the same program traced again gives an equal graph, which is
 //! what plans are looked up by. Dead code never enters.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -63,16 +63,23 @@ enum Step {
     Leave(Tensor),
 }
 
+/// What a leaf stands for: a node, or one of its outputs.
+enum Visited {
+    Whole(Value),
+    Output(Value),
+}
+
 struct Walk {
     out: Linearised,
-    /// The first value of each visited node, by address; a node that was read as computed has one entry an output.
-    visited: FxHashMap<(*const TraceNode, u16), Value>,
+    /// The number of this walk, the upper half of the marks that it leaves: a visited node bears the value that stands for
+    /// its first output, so that finding it costs one load.
+    number: u32,
+    /// Nodes that were read as computed, output by output.
+    computed: FxHashMap<(*const TraceNode, u16), Value>,
     /// The index of each state, and its leaf once there is one.
     states: FxHashMap<u64, (u32, Option<Value>)>,
     mode: Mode,
     keep_tensors: bool,
-    /// Some node was read as computed, output by output.
-    partial: bool,
     pending: Vec<Tensor>,
 }
 
@@ -85,20 +92,23 @@ pub(crate) fn linearise<'a>(
     mode: Mode,
     keep_tensors: bool,
 ) -> Result<Linearised> {
+    // One walk at a time: two would overwrite each other's marks.
+    static LAST: Mutex<u32> = Mutex::new(0);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    *last = last.wrapping_add(1).max(1);
     let mut walk = Walk {
         out: Linearised::default(),
-        visited: FxHashMap::default(),
+        number: *last,
+        computed: FxHashMap::default(),
         states: FxHashMap::default(),
         mode,
         keep_tensors,
-        partial: false,
         pending: Vec::new(),
     };
     let device = roots.clone().next().map(|root| root.device().clone());
     if let Some(device) = &device {
         let expected = device.trace_nodes().load(Ordering::Relaxed);
         walk.out.graph.nodes.reserve(expected);
-        walk.visited.reserve(expected);
     }
     for root in roots.clone() {
         walk.visit(root)?;
@@ -121,18 +131,20 @@ impl Walk {
                         continue;
                     }
                     if let Some(ready) = self.leaf(&tensor)? {
-                        self.visited.insert(ready.0, ready.1);
+                        match ready {
+                            Visited::Whole(value) => self.mark(&tensor.node, value),
+                            Visited::Output(value) => {
+                                self.computed.insert((Arc::as_ptr(&tensor.node), tensor.output), value);
+                            }
+                        }
                         continue;
                     }
                     let links = tensor.node.links();
                     stack.push(Step::Leave(tensor.clone()));
                     stack.extend(links.inputs.iter().rev().cloned().map(Step::Enter));
                 }
-                Step::Leave(tensor) => {
-                    if self.find(&tensor).is_none() {
-                        self.append(&tensor);
-                    }
-                }
+                // Between a node's two steps only what leads to it is visited, so it was not appended meanwhile.
+                Step::Leave(tensor) => self.append(&tensor)?,
             }
         }
         Ok(())
@@ -140,12 +152,21 @@ impl Walk {
 
     /// The value of a tensor that has been visited.
     fn find(&self, tensor: &Tensor) -> Option<Value> {
-        let node = Arc::as_ptr(&tensor.node);
-        let whole = self.visited.get(&(node, WHOLE)).map(|first| first.output(first.output + tensor.output));
-        match whole {
-            None if self.partial => self.visited.get(&(node, tensor.output)).copied(),
-            found => found,
+        let mark = tensor.node.mark.load(Ordering::Relaxed);
+        if (mark >> 32) as u32 == self.number {
+            let (node, first) = (mark as u32 & (MOST_NODES - 1), (mark as u32 >> MOST_NODES.ilog2()) as u16);
+            return Some(Value { node, output: first + tensor.output });
         }
+        if self.computed.is_empty() {
+            return None;
+        }
+        self.computed.get(&(Arc::as_ptr(&tensor.node), tensor.output)).copied()
+    }
+
+    /// Notes the value that stands for a node's first output.
+    fn mark(&self, node: &TraceNode, first: Value) {
+        let value = u64::from(first.output) << MOST_NODES.ilog2() | u64::from(first.node);
+        node.mark.store(u64::from(self.number) << 32 | value, Ordering::Relaxed);
     }
 
     fn value(&self, tensor: &Tensor) -> Value {
@@ -153,9 +174,8 @@ impl Walk {
     }
 
     /// Appends a leaf for a tensor that is one, or that has been computed and may be read.
-    fn leaf(&mut self, tensor: &Tensor) -> Result<Option<((*const TraceNode, u16), Value)>> {
+    fn leaf(&mut self, tensor: &Tensor) -> Result<Option<Visited>> {
         let node = &tensor.node;
-        let key = (Arc::as_ptr(node), WHOLE);
         let (leaf, ty) = match &node.source {
             Source::Data(data) => {
                 let resident = matches!(data, Data::Device { resident: true, .. });
@@ -171,7 +191,7 @@ impl Walk {
                     self.push_leaf(leaf, state.ty(), tensor)
                 });
                 self.states.insert(state.id().0, (index, Some(value)));
-                return Ok(Some((key, value)));
+                return Ok(Some(Visited::Whole(value)));
             }
             Source::Scalar(number) => {
                 let slot = self.out.scalars.len() as u32;
@@ -184,13 +204,10 @@ impl Walk {
                 }
                 let Some(buffer) = node.realised(tensor.output) else { return Ok(None) };
                 let leaf = self.data(tensor.ty(), Data::Device { buffer, resident: false }, false);
-                let value = self.push_leaf(leaf, tensor.ty(), tensor);
-                self.partial = true;
-                return Ok(Some(((key.0, tensor.output), value)));
+                return Ok(Some(Visited::Output(self.push_leaf(leaf, tensor.ty(), tensor))));
             }
         };
-        let value = self.push_leaf(leaf, ty, tensor);
-        Ok(Some((key, value)))
+        Ok(Some(Visited::Whole(self.push_leaf(leaf, ty, tensor))))
     }
 
     fn data(&mut self, ty: TensorType, data: Data, resident: bool) -> Leaf {
@@ -206,7 +223,7 @@ impl Walk {
     }
 
     /// Appends an operation whose inputs have been visited.
-    fn append(&mut self, tensor: &Tensor) {
+    fn append(&mut self, tensor: &Tensor) -> Result<()> {
         let node = &tensor.node;
         let links = node.links();
         let inputs = links.inputs.iter().map(|input| self.value(input)).collect::<SmallVec<[Value; 3]>>();
@@ -228,9 +245,16 @@ impl Walk {
                 }
                 self.out.graph.push_typed(Node { op, inputs, outputs: node.outputs.clone() })
             }
-            _ => return,
+            _ => return Ok(()),
         };
-        self.visited.insert((Arc::as_ptr(node), WHOLE), value);
+        if value.node >= MOST_NODES {
+            return Err(Error::Plan {
+                pass: "linearise",
+                what: format!("a trace of over {MOST_NODES} nodes"),
+            });
+        }
+        self.mark(node, value);
+        Ok(())
     }
 
     /// The same dropout, numbered within this graph; its gradient, traced later, has its number.
@@ -279,5 +303,5 @@ impl Walk {
     }
 }
 
-/// Stands for all outputs of a node in [`Walk::visited`].
-const WHOLE: u16 = u16::MAX;
+/// At most this many nodes, so that a node's number and an output's fit half a mark.
+const MOST_NODES: u32 = 1 << 24;

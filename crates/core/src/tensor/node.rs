@@ -56,6 +56,8 @@ pub(super) struct TraceNode {
     pub(super) differentiable: bool,
     /// The effects have taken place.
     pub(super) applied: AtomicBool,
+    /// Where the node stands in the graph of the latest walk that met it; see `linearise`.
+    pub(super) mark: AtomicU64,
     links: Mutex<Links>,
 }
 
@@ -86,6 +88,7 @@ impl TraceNode {
             outputs,
             differentiable,
             applied: AtomicBool::new(false),
+            mark: AtomicU64::new(0),
             links: Mutex::new(Links { inputs, realised: Vec::new() }),
         }
     }
