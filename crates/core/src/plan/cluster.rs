@@ -95,7 +95,7 @@ pub fn cluster(graph: &Graph, options: PlanOptions) -> Clusters {
         }
         let unit = building.add(id);
         if options.fuse && is_fusible(op) {
-            building.join(unit);
+            building.join(unit, matches!(op, Op::SumTo(_)));
         }
     }
     if options.fuse {
@@ -201,13 +201,17 @@ impl<'a> Building<'a> {
         }
     }
 
-    /// Joins a new unit with those of its producers, then with those that read what it reads.
-    fn join(&mut self, mut unit: usize) {
+    /// Joins a new unit with those of its producers and, when it ends in a sum, with those that read what it reads. A
+    /// pointwise node joins no such unit: its users may be able to compute it themselves, and then it need not be written.
+    fn join(&mut self, mut unit: usize, ends_in_sum: bool) {
         let inputs: Vec<Value> = self.inputs[unit].iter().copied().collect();
         for &input in inputs.iter().rev() {
             if let Some(producer) = self.unit_of(input) {
                 unit = self.try_merge(producer, unit);
             }
+        }
+        if !ends_in_sum {
+            return;
         }
         for &input in &inputs {
             let siblings: Vec<usize> = self.readers[input.node as usize]

@@ -39,13 +39,18 @@ fn batch_norm_gradient(new: &mut Graph, norm: BatchNorm, inputs: &[Value]) -> Re
     let (x_type, channels) = (new.ty(x), new.ty(gamma).shape);
     let samples = new.constant((x_type.shape.elements() / channels.elements().max(1)) as f32)?;
     let inverse = inverse_deviation(new, norm, variance)?;
-    let centred = new.sub(x, mean)?;
-    let normal = new.mul(centred, inverse)?;
+    let normalised = |new: &mut Graph| {
+        let centred = new.sub(x, mean)?;
+        new.mul(centred, inverse)
+    };
+    let normal = normalised(new)?;
     let product = new.mul(dy, normal)?;
     let dbeta = new.sum_to(dy, channels, DType::F32)?;
     let dgamma = new.sum_to(product, channels, DType::F32)?;
     let mean_dy = new.div(dbeta, samples)?;
     let mean_product = new.div(dgamma, samples)?;
+    // Once more, from x: what is computed twice need not be written and read.
+    let normal = normalised(new)?;
     let along = new.mul(normal, mean_product)?;
     let left = new.sub(dy, mean_dy)?;
     let left = new.sub(left, along)?;
