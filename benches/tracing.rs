@@ -45,10 +45,11 @@ impl Executor for LookUp {
     }
 }
 
-/// A loss of about `nodes` operations on `layers` parameters.
+/// A loss of `nodes` nodes, parameters included.
 fn trace(device: &Device, layers: &[Linear], nodes: usize) -> ocelli::Result<Tensor> {
     let mut x = Tensor::from_slice(device, &[0.5f32; 64], &[4, 16])?;
-    let each = nodes / layers.len() - 3;
+    // A matrix product, a sum and two parameters each, and so many activations.
+    let each = nodes / layers.len() - 4;
     for layer in layers {
         x = layer.forward(&x)?;
         for _ in 0..each {

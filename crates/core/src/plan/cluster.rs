@@ -15,6 +15,8 @@ use crate::ops::Op;
 const MAX_INPUTS: usize = 16;
 /// At most this many sums are made in a launch.
 const MAX_SUMS: usize = 6;
+/// Writing so many elements costs less than a launch.
+const SMALL: usize = 1 << 12;
 
 /// What becomes of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub fn cluster(graph: &Graph, options: PlanOptions) -> Clusters {
         }
         let unit = building.add(id);
         if options.fuse && is_fusible(op) {
-            building.join(unit, matches!(op, Op::SumTo(_)));
+            building.join(unit, id);
         }
     }
     if options.fuse {
@@ -201,16 +203,18 @@ impl<'a> Building<'a> {
         }
     }
 
-    /// Joins a new unit with those of its producers and, when it ends in a sum, with those that read what it reads. A
-    /// pointwise node joins no such unit: its users may be able to compute it themselves, and then it need not be written.
-    fn join(&mut self, mut unit: usize, ends_in_sum: bool) {
+    /// Joins a new unit with those of its producers and, when it ends in a sum or is small, with those that read what it
+    /// reads. A large pointwise node joins no such unit: its users may be able to compute it themselves, and then it need
+    /// not be written; what is small costs a launch rather than bytes.
+    fn join(&mut self, mut unit: usize, id: usize) {
         let inputs: Vec<Value> = self.inputs[unit].iter().copied().collect();
         for &input in inputs.iter().rev() {
             if let Some(producer) = self.unit_of(input) {
                 unit = self.try_merge(producer, unit);
             }
         }
-        if !ends_in_sum {
+        let ends_in_sum = matches!(self.graph.nodes[id].op, Op::SumTo(_));
+        if !ends_in_sum && space_of(self.graph, id).iter().product::<usize>() > SMALL {
             return;
         }
         for &input in &inputs {
