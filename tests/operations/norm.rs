@@ -93,7 +93,9 @@ fn group_norm() {
         suite.check(case, |x| x[0].group_norm(groups, &x[1], &x[2], 1e-3));
     }
     let inputs = [numbers(&[2, 5, 3, 1]), positive(&[1]).f32(), numbers(&[1]).f32()];
-    suite.check(case("group_norm of one channel", inputs).roundings(6), |x| {
+    // Its parameters' gradients are one number each, a sum whose terms cancel: 16-bit roundings of the terms would be a
+    // large share of it for some seeds.
+    suite.check(case("group_norm of one channel", inputs).only_f32(), |x| {
         x[0].group_norm(1, &x[1], &x[2], 1e-3)?.pow_scalar(2.0)
     });
 }
