@@ -94,6 +94,17 @@ fn maps() -> Vec<KernelSpec> {
             specs.push(map(space, vec![input(dtype, access), input(dtype, FULL)], &[dtype, DType::F32], &[]));
             specs.push(map(space, vec![input(dtype, access)], &[], &[[false; 4]]));
         }
+        for (space, output) in [([4, 12, 12, 24], [6, 6]), ([2, 9, 7, 3], [5, 4])] {
+            let windows = Windows::square(3).stride(2).padding(1);
+            let places = input(DType::U8, Access::Indices);
+            let gradient = input(dtype, Access::Windows { windows, output, places: 0 });
+            specs.push(map(
+                space,
+                vec![places, gradient, input(dtype, FULL)],
+                &[dtype],
+                &[[false, false, false, true]],
+            ));
+        }
         let pixels = Access::Rows { row_elements: 784, rows: 60_000, indices: 0 };
         let inputs = vec![input(DType::I32, Access::Indices), input(DType::U8, pixels)];
         specs.push(map([64, 28, 28, 1], inputs, &[dtype], &[]));
@@ -185,6 +196,7 @@ fn operations() -> Vec<KernelSpec> {
                 let y = Op::MaxPool(pool).infer(&[ty(&x)], origin).unwrap()[0];
                 add(Op::MaxPool(pool), &[ty(&x)]);
                 add(Op::MaxPoolGrad(pool), &[ty(&x), y, y]);
+                add(Op::MaxPoolWithPlaces(pool), &[ty(&x)]);
                 for count_include_pad in [true, false] {
                     let pool = AvgPool::Windows { windows, count_include_pad };
                     add(Op::AvgPool(pool), &[ty(&x)]);

@@ -51,8 +51,15 @@ enum Variant {
 }
 
 fn variants() -> impl Iterator<Item = Variant> {
-    let options = [(false, false), (false, true), (true, false), (true, true)];
-    let options = options.map(|(fuse, share_memory)| Variant::Plan(PlanOptions { fuse, share_memory }));
+    let all = PlanOptions::default();
+    let options = [
+        PlanOptions { fuse: false, share_memory: false, ..all },
+        PlanOptions { fuse: false, ..all },
+        PlanOptions { share_memory: false, ..all },
+        PlanOptions { recompute: false, ..all },
+        all,
+    ]
+    .map(Variant::Plan);
     (0..PASSES.len()).map(Variant::Pass).chain(options)
 }
 

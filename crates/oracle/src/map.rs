@@ -1,7 +1,7 @@
 //! A map, element after element of its space.
 
 use ocelli_core::codegen::{Access, Instruction, MapSpec};
-use ocelli_core::{Error, Result};
+use ocelli_core::{DType, Error, Result};
 
 use crate::host_tensor::{HostTensor, coordinates, offset, round};
 use crate::interpret::Bindings;
@@ -62,6 +62,21 @@ fn load(map: &MapSpec, inputs: &[HostTensor], input: usize, element: usize, at: 
             let from = channel % groups * (space_channels / groups) + channel / groups;
             values[row * space_channels + from]
         }
+        Access::Windows { windows, output: [p, q], places } => {
+            let mut sum = 0.0;
+            for (row, column) in (0..p).flat_map(|row| (0..q).map(move |column| (row, column))) {
+                let r = (at[1] + windows.padding[0]).checked_sub(row * windows.stride[0]);
+                let s = (at[2] + windows.padding[1]).checked_sub(column * windows.stride[1]);
+                let (Some(r), Some(s)) = (r, s) else { continue };
+                let window = offset([map.space[0], p, q, space_channels], [at[0], row, column, channel]);
+                let place = inputs[places as usize].values[window];
+                let holds = r < windows.kernel[0] && s < windows.kernel[1];
+                if holds && place == (r * windows.kernel[1] + s) as f64 {
+                    sum += values[window];
+                }
+            }
+            sum
+        }
         Access::Rows { row_elements, rows, indices } => {
             let picked = inputs[indices as usize].values[element / row_elements];
             if (0.0..rows as f64).contains(&picked) {
@@ -102,6 +117,15 @@ fn check(map: &MapSpec, inputs: &[HostTensor]) -> Result<()> {
             Access::Rows { row_elements, rows, indices } => {
                 let of = map.inputs.get(indices as usize);
                 (rows * row_elements, of.is_some_and(|of| of.access == Access::Indices))
+            }
+            Access::Windows { output: [p, q], places, .. } => {
+                let of = map.inputs.get(places as usize);
+                let wanted = map.space[0] * p * q * channels_of_space;
+                (wanted, of.is_some_and(|of| of.access == Access::Indices && of.dtype == DType::U8))
+            }
+            Access::Indices if input.dtype == DType::U8 => {
+                let places = |other: &Access| matches!(other, Access::Windows { output: [p, q], places, .. } if *places as usize == position && tensor.values.len() == map.space[0] * p * q * channels_of_space);
+                (tensor.values.len(), map.inputs.iter().any(|other| places(&other.access)))
             }
             Access::Indices => {
                 let picks = |other: &Access| matches!(other, Access::Rows { row_elements, indices, .. } if *indices as usize == position && tensor.values.len() * row_elements == elements);

@@ -86,9 +86,11 @@ pub fn generate(spec: &KernelSpec, target: &Target) -> Result<Kernel> {
 /// The kernel of an operation that has one of its own.
 fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Target) -> Result<Kernel> {
     match op {
-        Op::MaxPool(_) | Op::MaxPoolGrad(_) | Op::AvgPool(_) | Op::AvgPoolGrad { .. } => {
-            pool::generate(op, inputs, outputs, target)
-        }
+        Op::MaxPool(_)
+        | Op::MaxPoolGrad(_)
+        | Op::MaxPoolWithPlaces(_)
+        | Op::AvgPool(_)
+        | Op::AvgPoolGrad { .. } => pool::generate(op, inputs, outputs, target),
         Op::Upsample(_) | Op::UpsampleGrad { .. } => upsample::generate(op, inputs, outputs, target),
         Op::ChannelStats | Op::GroupNorm(_) | Op::GroupNormGrad(_) => {
             norm::generate(op, inputs, outputs, target)

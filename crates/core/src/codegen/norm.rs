@@ -12,12 +12,13 @@ use crate::types::TensorType;
 
 /// Threads a block, where there are many blocks.
 const THREADS: usize = 256;
-/// Channel groups that a block of channel statistics covers at most: a warp's width.
-const WARP: usize = 32;
+/// Channel groups that a block of channel statistics covers at most: the last block of each column adds up what all of
+/// them have found, so narrow columns put more blocks to that work.
+const ACROSS: usize = 16;
 /// Rows that a thread should at least have before more blocks share them.
 const ROWS_PER_THREAD: usize = 4;
 /// Blocks of channel statistics a multiprocessor.
-const BLOCKS_PER_MULTIPROCESSOR: usize = 4;
+const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
 
 pub(super) fn generate(
     op: &Op,
@@ -59,7 +60,7 @@ fn channel_stats(x: &TensorType, target: &Target) -> Kernel {
     let rows = elements / channels.max(1);
     let vector = vector_width(channels, x.dtype, 8);
     let groups = channels / vector;
-    let tx = groups.next_power_of_two().min(WARP);
+    let tx = groups.next_power_of_two().min(ACROSS);
     let ty = THREADS / tx;
     let columns = groups.div_ceil(tx);
     let blocks = target.multiprocessors.max(1) as usize * BLOCKS_PER_MULTIPROCESSOR;
@@ -394,8 +395,8 @@ mod tests {
     fn large_statistics_fill_the_gpu_with_partial_sums() {
         let large = TensorType::new(DType::F16, Shape::nhwc(256, 56, 56, 256));
         let kernel = channel_stats(&large, &TARGET);
-        assert_eq!(kernel.grid, [1, 528, 1]);
-        assert_eq!(kernel.scratch, [Scratch::Partial(528 * 2 * 256 * 4), Scratch::Counters(1)]);
+        assert_eq!(kernel.grid, [2, 132, 1]);
+        assert_eq!(kernel.scratch, [Scratch::Partial(132 * 2 * 256 * 4), Scratch::Counters(2)]);
     }
 
     #[test]

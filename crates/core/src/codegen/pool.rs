@@ -20,11 +20,12 @@ pub(super) fn generate(
     outputs: &[TensorType],
     target: &Target,
 ) -> Result<Kernel> {
-    let ([first, ..], [output]) = (inputs, outputs) else {
-        return Err(refused(format!("{} has one output and at least one input", op.name())));
+    let ([first, ..], [output, ..]) = (inputs, outputs) else {
+        return Err(refused(format!("{} has an output and an input at least", op.name())));
     };
     let pixels = match op {
         Op::MaxPool(pool) => max_pool(pool, first, output)?,
+        Op::MaxPoolWithPlaces(pool) => max_pool_with_places(pool, first, output)?,
         Op::MaxPoolGrad(pool) => {
             let [x, y, dy] = inputs else { return Err(refused("max_pool2d_grad takes x, y and dy")) };
             max_pool_grad(pool, x, y, dy, output)?
@@ -63,6 +64,50 @@ fn max_pool(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Resul
         Vec<T, V> result;
         EACH result.v[j] = from_float<T>(best[j]);
         store(y + ((n * ROWS + row) * COLUMNS + column) * C + c, result);
+"#,
+        constants: Vec::new(),
+    })
+}
+
+fn max_pool_with_places(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Result<Pixels> {
+    let ([_, h, w, _], [n, p, q, c]) = (nhwc(x)?, nhwc(y)?);
+    let vector = vector_width(c, x.dtype, 8);
+    Ok(Pixels {
+        description: describe("max_pool2d_with_places", windows, x, vector),
+        space: [n, p, q],
+        channels: c,
+        vector,
+        elements: x.shape.elements(),
+        declarations: format!(
+            "typedef {} T;\n{}",
+            c_type(x.dtype),
+            constants(windows, [h, w], windows.kernel[0] * windows.kernel[1])
+        ),
+        parameters: "const T* __restrict__ x, T* __restrict__ y, u8* __restrict__ places",
+        body: r#"
+        const int top = row * SH - PH, left = column * SW - PW;
+        float best[V];
+        int place[V];
+        // The first element that lies in the image wins where all are -infinity.
+        EACH { best[j] = -__int_as_float(0x7f800000); place[j] = max(-top, 0) * KW + max(-left, 0); }
+#pragma unroll UNROLL
+        for (int k = 0; k < KH * KW; ++k) {
+            const int h = top + k / KW, w = left + k % KW;
+            const bool inside = h >= 0 && h < H && w >= 0 && w < W;
+            const Vec<T, V> value = load<T, V>(x + ((n * H + clamp(h, H)) * W + clamp(w, W)) * C + c);
+            EACH {
+                const float v = to_float(value.v[j]);
+                const bool wins = inside && (v > best[j] || (v != v && best[j] == best[j]));
+                best[j] = wins ? v : best[j];
+                place[j] = wins ? k : place[j];
+            }
+        }
+        Vec<T, V> result;
+        Vec<u8, V> where;
+        EACH { result.v[j] = from_float<T>(best[j]); where.v[j] = (u8)place[j]; }
+        const Index at = ((n * ROWS + row) * COLUMNS + column) * C + c;
+        store(y + at, result);
+        store(places + at, where);
 "#,
         constants: Vec::new(),
     })

@@ -1,5 +1,6 @@
 //! What a kernel computes, as plain data.
 
+use crate::ops::pool::Windows;
 use crate::ops::{Binary, Dropout, Op, Unary};
 use crate::types::{DType, Real, TensorType};
 
@@ -89,7 +90,17 @@ pub enum Access {
         /// Which input holds the indices.
         indices: u32,
     },
-    /// Not loaded by itself: the indices of another input's `Rows`.
+    /// The sum of the elements of an input `[n, p, q, c]`, one for each window over the space's rows and columns, whose
+    /// window holds the element at the place that a `u8` input names, counted in reading order.
+    Windows {
+        /// The windows.
+        windows: Windows,
+        /// How many there are, down and across.
+        output: [usize; 2],
+        /// Which input holds the places.
+        places: u32,
+    },
+    /// Not loaded by itself: the indices of another input's `Rows`, or the places of its `Windows`.
     Indices,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource};
+use ocelli_cuda::{DeviceBuffer, Event, KernelArgs, KernelSource};
 use ocelli_cudnn::{
     ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, TensorSpec,
 };
@@ -89,11 +89,18 @@ pub(super) fn engine(
         });
     }
     let mut operands = None;
+    let (mut candidates, mut best) = (0, f32::INFINITY);
     let mut time = |engine: &Engine| -> ocelli_cudnn::Result<Option<f32>> {
+        candidates += 1;
+        if candidates > CANDIDATES && best.is_finite() {
+            return Ok(None);
+        }
         if operands.is_none() {
             operands = Some(Operands::new(gpu, convolution)?);
         }
-        operands.as_ref().map_or(Ok(None), |operands| operands.time(gpu, engine))
+        let ms = operands.as_ref().map_or(Ok(None), |operands| operands.time(gpu, engine, best))?;
+        best = best.min(ms.unwrap_or(best));
+        Ok(ms)
     };
     match cudnn.autotune(&graph, &options, &mut time) {
         Err(error) if error.is_refusal() => {
@@ -112,6 +119,10 @@ struct Operands {
 
 /// Launches that are timed, after one that is not.
 const TIMED: usize = 6;
+/// Candidates that are timed: cuDNN's heuristics offer the promising ones first.
+const CANDIDATES: usize = 16;
+/// A candidate whose first timed launch takes so many times the best one's time is given up.
+const HOPELESS: f32 = 1.5;
 
 impl Operands {
     fn new(gpu: &Gpu, convolution: &Convolution) -> ocelli_cudnn::Result<Operands> {
@@ -141,34 +152,38 @@ impl Operands {
         Ok(Operands { sets })
     }
 
-    /// The median milliseconds of a launch, or `None` when the engine refuses.
-    fn time(&self, gpu: &Gpu, engine: &Engine) -> ocelli_cudnn::Result<Option<f32>> {
+    /// The median milliseconds of a launch, or `None` when the engine refuses or has no chance to beat `best`.
+    fn time(&self, gpu: &Gpu, engine: &Engine, best: f32) -> ocelli_cudnn::Result<Option<f32>> {
         let stream = gpu.cuda().stream();
         let workspace = match gpu.cuda().alloc(engine.workspace_bytes()) {
             Ok(workspace) => workspace,
             Err(ocelli_cuda::Error::OutOfMemory { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut times = Vec::with_capacity(TIMED);
-        for launch in 0..=TIMED {
-            let [x, w, y] = &self.sets[launch % self.sets.len()];
+        let launch = |set: usize| {
+            let [x, w, y] = &self.sets[set % self.sets.len()];
             let pointers = [(X, x.ptr()), (W, w.ptr()), (Y, y.ptr())];
             let start = stream.record_timed()?;
-            match super::launch::convolve_once(engine, &pointers, workspace.ptr()) {
-                Ok(()) => {}
-                Err(error) if error.is_refusal() => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            let end = stream.record_timed()?;
-            if launch > 0 {
-                times.push((start, end));
-            }
+            super::launch::convolve_once(engine, &pointers, workspace.ptr())?;
+            Ok((start, stream.record_timed()?))
+        };
+        let pairs =
+            |sets: std::ops::Range<usize>| match sets.map(launch).collect::<ocelli_cudnn::Result<Vec<_>>>() {
+                Err(error) if error.is_refusal() => Ok(None),
+                pairs => pairs.map(Some),
+            };
+        let milliseconds = |pairs: Vec<(Event, Event)>| -> ocelli_cudnn::Result<Vec<f32>> {
+            stream.synchronize()?;
+            let times = pairs.iter().map(|(start, end)| end.elapsed_ms(start));
+            Ok(times.collect::<ocelli_cuda::Result<Vec<f32>>>()?)
+        };
+        // The first launch may load code, and is not counted.
+        let Some(first) = pairs(0..2)? else { return Ok(None) };
+        if milliseconds(first)?[1] > best * HOPELESS {
+            return Ok(None);
         }
-        stream.synchronize()?;
-        let mut times = times
-            .iter()
-            .map(|(start, end)| end.elapsed_ms(start))
-            .collect::<ocelli_cuda::Result<Vec<f32>>>()?;
+        let Some(timed) = pairs(2..2 + TIMED)? else { return Ok(None) };
+        let mut times = milliseconds(timed)?;
         times.sort_by(f32::total_cmp);
         Ok(times.get(times.len() / 2).copied())
     }

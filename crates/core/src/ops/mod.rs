@@ -95,6 +95,16 @@ pub enum Op {
     MaxPool(MaxPool),
     /// Gradient of `MaxPool`, `(x, y, dy) -> dx`.
     MaxPoolGrad(MaxPool),
+    /// `MaxPool` that notes where it found each value, `x -> (y, places)`; the planner makes it of a `MaxPool` whose
+    /// gradient is wanted.
+    MaxPoolWithPlaces(MaxPool),
+    /// Gradient of `MaxPoolWithPlaces`, `(dy, places) -> dx`.
+    MaxPoolGradAtPlaces {
+        /// The pooling.
+        pool: MaxPool,
+        /// The shape of `dx`.
+        input: Shape,
+    },
     /// Mean of each window, `x -> y`.
     AvgPool(AvgPool),
     /// Gradient of `AvgPool`, `dy -> dx`.
@@ -170,6 +180,8 @@ impl Op {
             Op::Matmul(_) => "matmul",
             Op::MaxPool(_) => "max_pool2d",
             Op::MaxPoolGrad(_) => "max_pool2d_grad",
+            Op::MaxPoolWithPlaces(_) => "max_pool2d_with_places",
+            Op::MaxPoolGradAtPlaces { .. } => "max_pool2d_grad_at_places",
             Op::AvgPool(_) => "avg_pool2d",
             Op::AvgPoolGrad { .. } => "avg_pool2d_grad",
             Op::BatchNorm(_) => "batch_norm",
@@ -217,6 +229,8 @@ impl Op {
             Op::Matmul(matmul) => vec![matmul.infer(&call)?],
             Op::MaxPool(pool) => vec![pool.infer(&call)?],
             Op::MaxPoolGrad(_) => vec![call.input(0)?],
+            Op::MaxPoolWithPlaces(pool) => pool.infer_with_places(&call)?,
+            Op::MaxPoolGradAtPlaces { pool, input } => vec![pool.infer_grad_at_places(*input, &call)?],
             Op::AvgPool(pool) => vec![pool.infer(&call)?],
             Op::AvgPoolGrad { input, .. } => vec![TensorType::new(call.input(0)?.dtype, *input)],
             Op::BatchNorm(_) => norm::infer_batch_norm(&call)?,
@@ -266,6 +280,8 @@ impl Op {
             Op::TakeRows
             | Op::ConvBackwardFilter { .. }
             | Op::MaxPoolGrad(_)
+            | Op::MaxPoolWithPlaces(_)
+            | Op::MaxPoolGradAtPlaces { .. }
             | Op::AvgPoolGrad { .. }
             | Op::BatchNormGrad(_)
             | Op::ChannelStats

@@ -100,6 +100,21 @@ impl Unary {
         }
     }
 
+    /// Whether it takes no more than a few instructions.
+    pub fn is_quick(self) -> bool {
+        matches!(
+            self,
+            Unary::Neg
+                | Unary::Abs
+                | Unary::AddScalar(_)
+                | Unary::MulScalar(_)
+                | Unary::Clamp(..)
+                | Unary::Relu
+                | Unary::Relu6
+                | Unary::LeakyRelu(_)
+        )
+    }
+
     /// Whether [`Unary::derivative`] takes the argument or the value: the one that is stored anyway, or needed later.
     pub fn derivative_of(self) -> DerivativeOf {
         match self {

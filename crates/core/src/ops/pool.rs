@@ -4,7 +4,7 @@ use super::{Call, Op};
 use crate::autograd::Gradient;
 use crate::error::{Origin, Result};
 use crate::tensor::Tensor;
-use crate::types::{Shape, TensorType};
+use crate::types::{DType, Shape, TensorType};
 
 /// Where the windows of a pooling lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +64,37 @@ impl MaxPool {
         let (x, y) = (at.input(0), at.output(0));
         let dx = at.graph.push(Op::MaxPoolGrad(*self), vec![x, y, dy])?;
         at.give(0, dx)
+    }
+}
+
+/// Taps of a window whose number fits the `u8` of [`Op::MaxPoolWithPlaces`].
+const MOST_PLACES: usize = 256;
+
+impl MaxPool {
+    /// Whether the place of a window's largest element can be kept in a `u8`.
+    pub(crate) fn has_places(&self) -> bool {
+        self.0.kernel[0] * self.0.kernel[1] <= MOST_PLACES
+    }
+
+    /// `x -> (y, places)`: like the pooling, and for each window which of its elements is the largest, counted in
+    /// reading order.
+    pub(crate) fn infer_with_places(&self, call: &Call<'_>) -> Result<Vec<TensorType>> {
+        if !self.has_places() {
+            return Err(
+                call.invalid(format!("a window of {:?} has more than {MOST_PLACES} places", self.0.kernel))
+            );
+        }
+        let y = self.0.infer(call)?;
+        Ok(vec![y, TensorType::new(DType::U8, y.shape)])
+    }
+
+    /// `(dy, places) -> dx`: each `dy` goes to the element that its window chose.
+    pub(crate) fn infer_grad_at_places(&self, input: Shape, call: &Call<'_>) -> Result<TensorType> {
+        let (dy, places) = (call.float(0)?, call.input(1)?);
+        if places != TensorType::new(DType::U8, dy.shape) {
+            return Err(call.wrong_type(places, "the places are u8, one for each dy"));
+        }
+        Ok(TensorType::new(dy.dtype, input))
     }
 }
 

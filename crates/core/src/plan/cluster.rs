@@ -3,13 +3,15 @@
 //! A cluster is a set of nodes over one iteration space that can run at once: no path leaves it and comes back. A value
 //! with users outside is no barrier, it is written as one more output. Nodes join, in topological order, the clusters
 //! of their producers and of nodes that read the same tensor. Values much smaller than the space of all their users (a
-//! per-channel scale, say) are not materialised at all: each user computes them again in registers.
+//! per-channel bias as another type, say) are not materialised if they are cheap: each user computes them again in
+//! registers. What takes several channels' worth of operands, or a root or a quotient, is made once, in a launch of its
+//! own: every thread of a large launch would repeat it for each of its channels, which takes longer.
 
 use std::collections::BTreeSet;
 
-use super::PlanOptions;
+use super::{PlanOptions, recompute};
 use crate::graph::{Graph, Leaf, Value};
-use crate::ops::Op;
+use crate::ops::{Binary, Op};
 
 /// At most this many tensors are read by a launch.
 const MAX_INPUTS: usize = 16;
@@ -46,6 +48,8 @@ pub struct Clusters {
     pub places: Vec<Place>,
     /// The launches, in no particular order.
     pub units: Vec<Unit>,
+    /// The nodes of other units that each unit computes again.
+    pub recomputed: Vec<BTreeSet<u32>>,
 }
 
 /// The value that a value is another view of: reshapes move nothing.
@@ -63,7 +67,14 @@ pub fn is_fusible(op: &Op) -> bool {
 
 /// Whether a node reads elements of another index than it writes: its input must lie in memory.
 pub fn is_gather(op: &Op) -> bool {
-    matches!(op, Op::ChannelSlice(_) | Op::ChannelPad(_) | Op::ChannelShuffle { .. } | Op::TakeRows)
+    matches!(
+        op,
+        Op::ChannelSlice(_)
+            | Op::ChannelPad(_)
+            | Op::ChannelShuffle { .. }
+            | Op::TakeRows
+            | Op::MaxPoolGradAtPlaces { .. }
+    )
 }
 
 /// The iteration space of a fusible node: that of its result, or of what it sums.
@@ -73,6 +84,31 @@ pub fn space_of(graph: &Graph, id: usize) -> [usize; 4] {
         Op::SumTo(_) => graph.ty(node.inputs[0]).shape.aligned(),
         _ => node.outputs[0].shape.aligned(),
     }
+}
+
+/// Whether every thread may compute a small value again: a function of one tensor and of single numbers that takes an
+/// instruction or two. Single numbers are cheap whatever they take.
+fn is_cheap(graph: &Graph, id: usize) -> bool {
+    let node = &graph.nodes[id];
+    if node.outputs[0].shape.elements() == 1 {
+        return true;
+    }
+    let tensors = node.inputs.iter().filter(|&&input| graph.ty(input).shape.elements() > 1).count();
+    let quick = match node.op {
+        Op::Unary(unary) => unary.is_quick(),
+        Op::Binary(binary) => matches!(
+            binary,
+            Binary::Add
+                | Binary::Sub
+                | Binary::Mul
+                | Binary::Max
+                | Binary::Min
+                | Binary::Greater
+                | Binary::Equal
+        ),
+        _ => true,
+    };
+    quick && tensors <= 1
 }
 
 /// Whether a node is a cast of a state's value.
@@ -103,7 +139,12 @@ pub fn cluster(graph: &Graph, options: PlanOptions) -> Clusters {
     if options.fuse {
         building.gather_casts();
     }
-    building.finish()
+    let mut clusters = building.finish();
+    if options.fuse && options.recompute {
+        recompute::recompute(graph, &mut clusters);
+        clusters = clusters.without_empty_units();
+    }
+    clusters
 }
 
 struct Building<'a> {
@@ -158,10 +199,10 @@ impl<'a> Building<'a> {
                     source(self.graph, *input).node as usize != id || source(self.graph, *input) == *input
                 });
                 let joins = op.is_pointwise() || matches!(op, Op::SumTo(_));
-                let small = elements * 4 <= space || matches!(node.op, Op::Constant(_));
-                joins && reads_directly && (small || self.places[user] == Place::Inline)
+                joins && reads_directly && (elements * 4 <= space || self.places[user] == Place::Inline)
             };
-            if !self.readers[id].is_empty() && self.readers[id].iter().all(fits) {
+            let is_read = !self.readers[id].is_empty();
+            if is_read && is_cheap(self.graph, id) && self.readers[id].iter().all(fits) {
                 self.places[id] = Place::Inline;
             }
         }
@@ -330,20 +371,28 @@ impl<'a> Building<'a> {
         self.units[first].space = None;
     }
 
-    /// Drops the units that were merged into others.
     fn finish(self) -> Clusters {
+        let recomputed = vec![BTreeSet::new(); self.units.len()];
+        Clusters { places: self.places, units: self.units, recomputed }.without_empty_units()
+    }
+}
+
+impl Clusters {
+    /// The same without the units that lost all their nodes to others.
+    fn without_empty_units(self) -> Clusters {
         let mut renumbered = vec![usize::MAX; self.units.len()];
-        let mut units = Vec::new();
-        for (index, unit) in self.units.into_iter().enumerate() {
+        let (mut units, mut recomputed) = (Vec::new(), Vec::new());
+        for (index, (unit, again)) in self.units.into_iter().zip(self.recomputed).enumerate() {
             if !unit.nodes.is_empty() {
                 renumbered[index] = units.len();
                 units.push(unit);
+                recomputed.push(again);
             }
         }
         let renumber = |place| match place {
             Place::Unit(unit) => Place::Unit(renumbered[unit]),
             other => other,
         };
-        Clusters { places: self.places.into_iter().map(renumber).collect(), units }
+        Clusters { places: self.places.into_iter().map(renumber).collect(), units, recomputed }
     }
 }

@@ -10,6 +10,7 @@ pub mod decompose;
 mod launch;
 pub mod memory;
 pub mod precision;
+mod recompute;
 pub mod schedule;
 pub mod simplify;
 
@@ -25,13 +26,15 @@ use crate::graph::{Graph, verify};
 pub struct PlanOptions {
     /// Let pointwise work and sums share launches; off, every operation is a launch.
     pub fuse: bool,
+    /// Let launches compute pointwise values again where that saves reading or writing them.
+    pub recompute: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, share_memory: true }
+        PlanOptions { fuse: true, recompute: true, share_memory: true }
     }
 }
 

@@ -64,6 +64,10 @@ enum Task {
 struct Scheduler<'a> {
     graph: &'a Graph,
     clusters: &'a Clusters,
+    /// The values in memory that each unit reads.
+    reads: Vec<BTreeSet<Value>>,
+    /// The values that somebody reads who does not make them.
+    needed: BTreeSet<Value>,
     /// The units, then what keeps old values, then the copies.
     tasks: Vec<Task>,
     /// Tasks that must come before each task.
@@ -75,11 +79,17 @@ struct Scheduler<'a> {
 impl<'a> Scheduler<'a> {
     fn new(graph: &'a Graph, clusters: &'a Clusters) -> Scheduler<'a> {
         let tasks: Vec<Task> = (0..clusters.units.len()).map(Task::Unit).collect();
-        let mut scheduler = Scheduler { graph, clusters, tasks, before: Vec::new(), in_place: Vec::new() };
+        let reads: Vec<BTreeSet<Value>> = (0..tasks.len()).map(|unit| clusters.reads(graph, unit)).collect();
+        let updates = graph.updates.iter().map(|update| update.value);
+        let wanted = graph.roots.iter().copied().chain(updates).map(|value| source(graph, value));
+        let needed = reads.iter().flatten().copied().chain(wanted).collect();
+        let (before, in_place) = (Vec::new(), Vec::new());
+        let mut scheduler = Scheduler { graph, clusters, reads, needed, tasks, before, in_place };
         for unit in 0..clusters.units.len() {
-            let reads = scheduler.unit_reads(unit);
-            let producers =
-                reads.iter().filter_map(|&value| scheduler.producer(value)).filter(|&other| other != unit);
+            let producers = scheduler.reads[unit]
+                .iter()
+                .filter_map(|&value| scheduler.producer(value))
+                .filter(|&other| other != unit);
             let producers = producers.collect();
             scheduler.before.push(producers);
         }
@@ -91,25 +101,6 @@ impl<'a> Scheduler<'a> {
             }
         }
         scheduler
-    }
-
-    /// The values in memory that a unit reads.
-    fn unit_reads(&self, unit: usize) -> BTreeSet<Value> {
-        let mut found = BTreeSet::new();
-        let mut stack: Vec<u32> = self.clusters.units[unit].nodes.clone();
-        while let Some(id) = stack.pop() {
-            for &input in &self.graph.nodes[id as usize].inputs {
-                let input = source(self.graph, input);
-                match self.clusters.places[input.node as usize] {
-                    Place::Inline => stack.push(input.node),
-                    Place::Unit(own) if own == unit => {}
-                    _ => {
-                        found.insert(input);
-                    }
-                }
-            }
-        }
-        found
     }
 
     fn producer(&self, value: Value) -> Option<usize> {
@@ -165,7 +156,7 @@ impl<'a> Scheduler<'a> {
     fn readers(&self, state: u32) -> BTreeSet<usize> {
         let is_leaf = |value: &Value| self.old_value(*value).is_some_and(|(read, _)| read == state);
         let reads = |task: &usize| match self.tasks[*task] {
-            Task::Unit(unit) => self.unit_reads(unit).iter().any(is_leaf),
+            Task::Unit(unit) => self.reads[unit].iter().any(is_leaf),
             Task::Keep(kept, _) => kept == state,
             Task::Copy(update) => is_leaf(&update.value) && self.keeper(state).is_none(),
         };
@@ -276,7 +267,7 @@ impl<'a> Scheduler<'a> {
     /// What a unit launches.
     fn launch(&self, unit: usize, buffers: &mut Buffers<'_>) -> Result<Launch> {
         if self.clusters.units[unit].space.is_some() {
-            return map::launch(self.graph, self.clusters, unit, buffers);
+            return map::launch(self.graph, self.clusters, &self.needed, unit, buffers);
         }
         let nodes = &self.clusters.units[unit].nodes;
         let id = nodes[0];

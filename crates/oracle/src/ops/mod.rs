@@ -51,6 +51,10 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
         Op::Matmul(matmul) => one(matmul::matmul(matmul, x(0), x(1), shape)),
         Op::MaxPool(pool) => one(pool::max_pool(pool, x(0), shape)),
         Op::MaxPoolGrad(pool) => one(pool::max_pool_grad(pool, x(0), x(2))),
+        Op::MaxPoolWithPlaces(pool) => pool::max_pool_with_places(pool, x(0), shape),
+        Op::MaxPoolGradAtPlaces { pool, input } => {
+            one(pool::max_pool_grad_at_places(pool, x(0), x(1), *input))
+        }
         Op::AvgPool(pool) => one(pool::avg_pool(pool, x(0), shape)),
         Op::AvgPoolGrad { pool, .. } => one(pool::avg_pool_grad(pool, x(0), shape)),
         Op::BatchNorm(norm) => norm::batch_norm(norm, x(0), x(1), x(2)),

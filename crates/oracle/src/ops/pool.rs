@@ -16,6 +16,38 @@ pub(super) fn max_pool_grad(pool: &MaxPool, x: &HostTensor, dy: &HostTensor) -> 
     dx
 }
 
+/// The pooling, and the place of each winner in its window, in reading order.
+pub(super) fn max_pool_with_places(pool: &MaxPool, x: &HostTensor, output: Shape) -> Vec<Vec<f64>> {
+    let [_, height, width, channels] = x.extents();
+    let MaxPool(windows) = pool;
+    let place = |at: [usize; 4]| {
+        let pixel = winner(pool, x, at) / channels;
+        let (row, column) = (pixel / width % height, pixel % width);
+        let r = row + windows.padding[0] - at[1] * windows.stride[0];
+        let s = column + windows.padding[1] - at[2] * windows.stride[1];
+        (r * windows.kernel[1] + s) as f64
+    };
+    vec![max_pool(pool, x, output), coordinates(output.aligned()).map(place).collect()]
+}
+
+/// Each gradient goes to the place in its window that is named for it.
+pub(super) fn max_pool_grad_at_places(
+    MaxPool(windows): &MaxPool,
+    dy: &HostTensor,
+    places: &HostTensor,
+    input: Shape,
+) -> Vec<f64> {
+    let extents = input.aligned();
+    let mut dx = vec![0.0; input.elements()];
+    for at in coordinates(dy.extents()) {
+        let place = places.at(at) as usize;
+        let row = at[1] * windows.stride[0] + place / windows.kernel[1] - windows.padding[0];
+        let column = at[2] * windows.stride[1] + place % windows.kernel[1] - windows.padding[1];
+        dx[offset(extents, [at[0], row, column, at[3]])] += dy.at(at);
+    }
+    dx
+}
+
 /// Where the largest value of a window lies: the first of equal ones in reading order; not a number wins.
 fn winner(MaxPool(windows): &MaxPool, x: &HostTensor, [n, p, q, c]: [usize; 4]) -> usize {
     let [_, height, width, _] = x.extents();

@@ -118,6 +118,36 @@ fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
                 channels / groups
             )
         }
+        Access::Windows { windows, output: [p, q], places } => {
+            let [_, h, w, channels] = spec.space;
+            let crate::ops::pool::Windows { kernel, stride, padding, .. } = windows;
+            let most = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]));
+            format!(
+                "        float t{k}[V]; EACH t{k}[j] = 0.0f;
+        {{
+            const int h = (int)(row / {w}u % {h}u) + {top}, w = (int)(row % {w}u) + {left};
+#pragma unroll
+            for (int a = 0; a < {down} * {across}; ++a) {{
+                const int p = h / {sh} - a / {across}, q = w / {sw} - a % {across}, r = h - p * {sh}, s = w - q * {sw};
+                const bool inside = p >= 0 && p < {p} && q >= 0 && q < {q} && r < {kh} && s < {kw};
+                const {index} at = ((row / {pixels}u * {p}u + min(max(p, 0), {p} - 1)) * {q}u + min(max(q, 0), {q} - 1)) * {channels}u + c;
+                const Vec<{ty}, V> value = load<{ty}, V>(in{input} + at);
+                const Vec<u8, V> place = load<u8, V>(in{places} + at);
+                EACH t{k}[j] += inside && place.v[j] == r * {kw} + s ? to_float(value.v[j]) : 0.0f; // max_pool2d_grad
+            }}
+        }}
+",
+                pixels = h * w,
+                top = padding[0],
+                left = padding[1],
+                down = most[0],
+                across = most[1],
+                sh = stride[0],
+                sw = stride[1],
+                kh = kernel[0],
+                kw = kernel[1],
+            )
+        }
         Access::Rows { row_elements, rows, indices } => {
             let missing = if spec.inputs[input].dtype.is_float() {
                 format!("from_float<{ty}>(not_a_number())")
@@ -157,7 +187,10 @@ fn store(spec: &MapSpec, k: usize, value: usize, dtype: DType) -> String {
     let ty = c_type(dtype);
     let moved = matches!(spec.body[value], Instruction::Load(input) if {
         let input = spec.inputs[input as usize];
-        let is_vector = !matches!(input.access, Access::ChannelPad { .. } | Access::Broadcast(_));
+        let is_vector = !matches!(
+            input.access,
+            Access::ChannelPad { .. } | Access::Windows { .. } | Access::Broadcast(_)
+        );
         input.dtype == dtype && is_vector
     });
     if moved {

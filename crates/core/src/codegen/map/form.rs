@@ -1,6 +1,6 @@
 //! How a map's space is divided among threads.
 
-use super::{BLOCKS_PER_MULTIPROCESSOR, SUMMING_BLOCKS, THREADS, by_channel};
+use super::{BLOCKS_PER_MULTIPROCESSOR, SUMMING_ACROSS, SUMMING_BLOCKS, THREADS, by_channel};
 use crate::codegen::{Access, MapSpec, Target};
 
 /// Which form a kernel has; see [`super`].
@@ -78,7 +78,8 @@ impl Layout {
             }
             Form::Rows => {
                 let groups = channels.div_ceil(width);
-                let across = groups.min(THREADS);
+                // Blocks side by side share the work of putting sums together.
+                let across = groups.min(if spec.sums.is_empty() { THREADS } else { SUMMING_ACROSS });
                 layout.tiles = groups.div_ceil(across);
                 layout.block = [across, (THREADS / across).clamp(1, reduced.max(1))];
                 // A row for each thread; four, all in flight at once, where their sums must be put together again.

@@ -22,6 +22,8 @@ const THREADS: usize = 256;
 const BLOCKS_PER_MULTIPROCESSOR: usize = 8;
 /// The same where blocks make sums: the last one adds up what all have found, so there must not be too many.
 const SUMMING_BLOCKS: usize = 2;
+/// Groups of channels that a summing block has side by side, at most: a warp's width.
+const SUMMING_ACROSS: usize = 32;
 
 pub(super) fn generate(spec: &MapSpec, target: &Target) -> Result<Kernel> {
     check(spec)?;

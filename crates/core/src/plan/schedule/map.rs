@@ -1,19 +1,20 @@
 //! A unit of pointwise work and sums as a [`MapSpec`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Buffers;
 use crate::codegen::{Access, Instruction, KernelSpec, MapInput, MapSpec, MapSum, MapWrite, Register};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::{Binary, Op};
-use crate::plan::cluster::{Clusters, Place, kept, source};
+use crate::plan::cluster::{Clusters, kept};
 use crate::plan::{BufferId, Launch, LaunchKind};
 
-/// The launch of a unit that has an iteration space.
+/// The launch of a unit that has an iteration space; of its values, it writes those that are `needed`.
 pub(super) fn launch(
     graph: &Graph,
     clusters: &Clusters,
+    needed: &BTreeSet<Value>,
     unit: usize,
     buffers: &mut Buffers<'_>,
 ) -> Result<Launch> {
@@ -21,6 +22,7 @@ pub(super) fn launch(
     let mut writer = Writer {
         graph,
         clusters,
+        unit,
         buffers,
         spec: MapSpec { space, inputs: Vec::new(), body: Vec::new(), writes: Vec::new(), sums: Vec::new() },
         reads: Vec::new(),
@@ -42,7 +44,7 @@ pub(super) fn launch(
         }
         let register = writer.instruction(id)?;
         writer.registers.insert(value, register);
-        if is_needed_outside(graph, clusters, unit, value) {
+        if needed.contains(&value) {
             writer.spec.writes.push(MapWrite { value: register, dtype: node.outputs[0].dtype });
             writes.push(writer.buffers.of(value));
         }
@@ -55,25 +57,10 @@ pub(super) fn launch(
     Ok(Launch { kind: LaunchKind::Kernel(KernelSpec::Map(spec)), reads, writes, label })
 }
 
-/// Whether a value is read by another unit, or wanted by the caller or a state.
-fn is_needed_outside(graph: &Graph, clusters: &Clusters, unit: usize, value: Value) -> bool {
-    let same = |other: Value| source(graph, other) == value;
-    let wanted =
-        graph.roots.iter().any(|&root| same(root)) || graph.updates.iter().any(|update| same(update.value));
-    wanted
-        || graph.nodes.iter().enumerate().skip(value.node as usize).any(|(id, node)| {
-            let elsewhere = match clusters.places[id] {
-                Place::Unit(other) => other != unit,
-                Place::Inline => true,
-                Place::None => false,
-            };
-            elsewhere && node.inputs.iter().any(|&input| same(input))
-        })
-}
-
 struct Writer<'a, 'b> {
     graph: &'a Graph,
     clusters: &'a Clusters,
+    unit: usize,
     buffers: &'a mut Buffers<'b>,
     spec: MapSpec,
     reads: Vec<BufferId>,
@@ -86,7 +73,7 @@ impl Writer<'_, '_> {
         if let Some(&register) = self.registers.get(&value) {
             return Ok(register);
         }
-        let register = if self.clusters.places[value.node as usize] == Place::Inline {
+        let register = if self.clusters.computes(self.unit, value.node) {
             self.instruction(value.node)?
         } else {
             self.load(value)
@@ -165,6 +152,11 @@ impl Writer<'_, '_> {
                 self.load_with(inputs[0], Access::ChannelPad { before: pad.before, channels })
             }
             Op::ChannelShuffle { groups } => self.load_with(inputs[0], Access::ChannelShuffle { groups }),
+            Op::MaxPoolGradAtPlaces { pool, .. } => {
+                let [_, p, q, _] = self.graph.ty(inputs[0]).shape.aligned();
+                let places = self.input(inputs[1], Access::Indices);
+                self.load_with(inputs[0], Access::Windows { windows: pool.0, output: [p, q], places })
+            }
             Op::TakeRows => {
                 let shape = self.graph.ty(inputs[0]).shape;
                 let rows = shape.dims().first().copied().unwrap_or(1);
