@@ -10,9 +10,7 @@ use ocelli_core::codegen::{Access, KernelSpec, MapWrite};
 use ocelli_core::graph::{Leaf, Node};
 use ocelli_core::ops::optimizer::group_count;
 use ocelli_core::ops::{AdamW, Op, Sgd};
-use ocelli_core::plan::{
-    BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, Plan,
-};
+use ocelli_core::plan::{BufferClass, BufferId, BufferSpec, Launch, LaunchKind, Plan};
 use ocelli_core::{DType, Error, Origin, Result, TensorType};
 
 use crate::host_tensor::{HostTensor, round};
@@ -80,8 +78,9 @@ impl Memory<'_> {
                 tensors.iter().zip(reads).map(cast).collect()
             }
             LaunchKind::Convolution(convolution) => {
-                let (op, inputs) = operation_of(convolution);
-                self.operation(op, &inputs, reads)
+                let inputs: Vec<TensorType> =
+                    convolution.reads().into_iter().map(|operand| convolution.operand(operand)).collect();
+                self.operation(convolution.op(), &inputs, reads)
             }
             LaunchKind::Matmul(launch) => {
                 let b = TensorType::new(launch.a.dtype, launch.b);
@@ -204,17 +203,6 @@ fn in_step(kind: &LaunchKind, j: usize, k: usize) -> bool {
         }
         LaunchKind::Copy(_) => true,
         LaunchKind::Convolution(_) | LaunchKind::Matmul(_) => false,
-    }
-}
-
-/// The operation that a convolution's launch is, with the types of what it reads.
-fn operation_of(convolution: &Convolution) -> (Op, [TensorType; 2]) {
-    let Convolution { kind, conv, x, w, y } = *convolution;
-    let (filter, output) = (TensorType::new(x.dtype, w), TensorType::new(x.dtype, y));
-    match kind {
-        ConvolutionKind::Forward => (Op::Conv2d(conv), [x, filter]),
-        ConvolutionKind::BackwardData => (Op::ConvBackwardData { conv, input: x.shape }, [output, filter]),
-        ConvolutionKind::BackwardFilter => (Op::ConvBackwardFilter { conv, filter: w }, [x, output]),
     }
 }
 

@@ -10,14 +10,14 @@ use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
 use ocelli_cudnn::Plan as Engine;
 
 use super::block::Block;
-use super::convolution::{self, W, X, Y};
+use super::convolution::{self, uid};
 use super::launch::BoundLaunch;
 use super::report::{LaunchReport, PlanReport};
 use super::{Gpu, GpuValue, is_scalar};
 use crate::codegen::{Kernel, Scratch, generate};
 use crate::device::{Buffer, Precision};
 use crate::error::{Error, Result};
-use crate::plan::{BufferClass, BufferId, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan};
+use crate::plan::{BufferClass, BufferId, Launch, LaunchKind, MatmulLaunch, Plan};
 use crate::tensor::Data;
 use crate::types::DType;
 use crate::work::Work;
@@ -345,11 +345,10 @@ impl Binder<'_> {
                 let LaunchKind::Convolution(convolution) = launch.kind else {
                     return Err(Error::Plan { pass: "bind", what: "no convolution".into() });
                 };
-                let pointers = match convolution.kind {
-                    ConvolutionKind::Forward => [(X, reads[0]), (W, reads[1]), (Y, writes[0])],
-                    ConvolutionKind::BackwardData => [(Y, reads[0]), (W, reads[1]), (X, writes[0])],
-                    ConvolutionKind::BackwardFilter => [(X, reads[0]), (Y, reads[1]), (W, writes[0])],
-                };
+                let operands = convolution.reads().into_iter().zip(reads);
+                let operands = operands.chain(convolution.writes().into_iter().zip(writes));
+                let pointers: Vec<(i64, u64)> =
+                    operands.map(|(operand, address)| (uid(operand), address)).collect();
                 BoundLaunch::Convolution(engine.bind(&pointers, self.workspace.ptr())?)
             }
             Prepared::Matmul(plan) => {

@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use ocelli_cuda::{DeviceBuffer, Event, KernelArgs, KernelSource};
 use ocelli_cudnn::{
-    ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, TensorSpec,
+    ConvolutionSpec, DataType, Operation, OperationGraph, Plan as Engine, PlanOptions, PointwiseMode,
+    PointwiseParameters, TensorSpec,
 };
 
 use super::Gpu;
 use crate::device::Precision;
 use crate::error::Result;
-use crate::plan::{Convolution, ConvolutionKind};
-use crate::types::{DType, Shape};
+use crate::plan::{Convolution, ConvolutionKind, Operand};
+use crate::types::DType;
 
-/// The identities of the image, the filter and the output in cuDNN's graph.
-pub(super) const X: i64 = 1;
-/// See [`X`].
-pub(super) const W: i64 = 2;
-/// See [`X`].
-pub(super) const Y: i64 = 3;
+/// The identity of a tensor in cuDNN's graph.
+pub(super) fn uid(operand: Operand) -> i64 {
+    operand as i64 + 1
+}
 
 /// The largest workspace that a convolution may ask for.
 const WORKSPACE_LIMIT: usize = 1 << 29;
@@ -36,27 +35,87 @@ pub(super) fn data_type(dtype: DType) -> DataType {
 
 /// What cuDNN is to do.
 pub(super) fn describe(convolution: &Convolution) -> OperationGraph {
-    let dtype = data_type(convolution.x.dtype);
-    let extents = |shape: Shape| shape.aligned().map(|extent| extent as i64);
-    let [n, h, width, c] = extents(convolution.x.shape);
-    let [k, r, s, per_group] = extents(convolution.w);
-    let [_, p, q, _] = extents(convolution.y);
-    let align = |spec: TensorSpec| spec.aligned(crate::plan::memory::ALIGNMENT as i64);
-    let x = align(TensorSpec::nhwc(X, dtype, n, h, width, c));
-    let w = align(TensorSpec::krsc(W, dtype, k, r, s, per_group));
-    let y = align(TensorSpec::nhwc(Y, dtype, n, p, q, k));
+    let Convolution { kind, conv, fusion, .. } = *convolution;
+    let tensor = |operand| {
+        let ty = convolution.operand(operand);
+        let [n, h, w, c] = ty.shape.aligned().map(|extent| extent as i64);
+        let spec = TensorSpec::nhwc(uid(operand), data_type(ty.dtype), n, h, w, c);
+        spec.aligned(crate::plan::memory::ALIGNMENT as i64)
+    };
     let pair = |extents: [usize; 2]| extents.map(|extent| extent as i64);
     let spec = ConvolutionSpec {
-        padding: pair(convolution.conv.padding),
-        stride: pair(convolution.conv.stride),
-        dilation: pair(convolution.conv.dilation),
+        padding: pair(conv.padding),
+        stride: pair(conv.stride),
+        dilation: pair(conv.dilation),
         compute: DataType::F32,
     };
-    OperationGraph::new(vec![match convolution.kind {
-        ConvolutionKind::Forward => Operation::ConvolutionForward { x, w, y, spec },
-        ConvolutionKind::BackwardData => Operation::ConvolutionBackwardData { dy: y, w, dx: x, spec },
-        ConvolutionKind::BackwardFilter => Operation::ConvolutionBackwardFilter { x, dy: y, dw: w, spec },
-    }])
+    let mut chain = Chain::default();
+    let (mut x, w, y) = (tensor(Operand::X), tensor(Operand::W), tensor(Operand::Y));
+    if fusion.prologue {
+        let scaled = chain.apply(PointwiseMode::Mul, x.clone(), Some(tensor(Operand::Scale)), None);
+        let shifted = chain.apply(PointwiseMode::Add, scaled, Some(tensor(Operand::Shift)), None);
+        let z = TensorSpec { data_type: x.data_type, ..chain.between(&x) };
+        x = chain.apply(PointwiseMode::Relu, shifted, None, Some(z));
+    }
+    match kind {
+        ConvolutionKind::BackwardData => {
+            chain.operations.push(Operation::ConvolutionBackwardData { dy: y, w, dx: x, spec });
+        }
+        ConvolutionKind::BackwardFilter => {
+            chain.operations.push(Operation::ConvolutionBackwardFilter { x, dy: y, dw: w, spec });
+        }
+        // cuDNN knows what is added before the bias, and no other order.
+        ConvolutionKind::Forward => {
+            let steps = [
+                fusion.residual.then(|| (PointwiseMode::Add, Some(tensor(Operand::Residual)))),
+                fusion.bias.then(|| (PointwiseMode::Add, Some(tensor(Operand::Bias)))),
+                fusion.relu.then_some((PointwiseMode::Relu, None)),
+            ];
+            let steps: Vec<_> = steps.into_iter().flatten().collect();
+            let mut result = if steps.is_empty() { y.clone() } else { chain.between(&y) };
+            chain.operations.push(Operation::ConvolutionForward { x, w, y: result.clone(), spec });
+            let count = steps.len();
+            for (step, (mode, operand)) in steps.into_iter().enumerate() {
+                let last = (step + 1 == count).then(|| y.clone());
+                result = chain.apply(mode, result, operand, last);
+            }
+            if fusion.statistics {
+                let (sum, sqsum) = (tensor(Operand::Sum), tensor(Operand::Squares));
+                chain.operations.push(Operation::GenStats { x: y, sum, sqsum, compute: DataType::F32 });
+            }
+        }
+    }
+    OperationGraph::new(chain.operations)
+}
+
+/// Operations one after the other, with tensors between them that have no memory.
+#[derive(Default)]
+struct Chain {
+    operations: Vec<Operation>,
+    tensors: i64,
+}
+
+impl Chain {
+    /// A tensor of a shape that has no memory, in `f32`.
+    fn between(&mut self, like: &TensorSpec) -> TensorSpec {
+        self.tensors += 1;
+        TensorSpec { uid: 100 + self.tensors, data_type: DataType::F32, ..like.clone() }.virtual_()
+    }
+
+    /// Appends a pointwise operation, and returns its result: `y` if one is given.
+    fn apply(
+        &mut self,
+        mode: PointwiseMode,
+        x: TensorSpec,
+        b: Option<TensorSpec>,
+        y: Option<TensorSpec>,
+    ) -> TensorSpec {
+        let y = y.unwrap_or_else(|| self.between(&x));
+        let parameters = PointwiseParameters::default();
+        let result = y.clone();
+        self.operations.push(Operation::Pointwise { mode, x, b, y, parameters, compute: DataType::F32 });
+        result
+    }
 }
 
 /// Which engines may be used.
@@ -114,7 +173,7 @@ pub(super) fn engine(
 /// Several sets of random operands, more than the L2 cache holds where memory allows, so that each launch finds its
 /// operands as a step would: not in the cache.
 struct Operands {
-    sets: Vec<[DeviceBuffer; 3]>,
+    sets: Vec<Vec<(i64, DeviceBuffer)>>,
 }
 
 /// Launches that are timed, after one that is not.
@@ -128,9 +187,9 @@ impl Operands {
     fn new(gpu: &Gpu, convolution: &Convolution) -> ocelli_cudnn::Result<Operands> {
         let device = gpu.cuda();
         let bytes = convolution.x.dtype.bytes();
-        let sizes = [convolution.x.shape, convolution.w, convolution.y].map(|shape| shape.elements() * bytes);
+        let operands: Vec<Operand> = convolution.reads().into_iter().chain(convolution.writes()).collect();
         let cache = device.properties().l2_bytes;
-        let sets = (2 * cache).div_ceil(sizes.iter().sum::<usize>().max(1)).clamp(1, TIMED);
+        let sets = (2 * cache).div_ceil(convolution.bytes().max(1)).clamp(1, TIMED);
         let fill = device.compile(&KernelSource {
             name: "fill_random".into(),
             source: FILL_RANDOM.into(),
@@ -147,7 +206,10 @@ impl Operands {
             Ok(buffer)
         };
         let sets = (0..sets)
-            .map(|_| Ok([make(sizes[0])?, make(sizes[1])?, make(sizes[2])?]))
+            .map(|_| {
+                let set = operands.iter();
+                set.map(|&operand| Ok((uid(operand), make(convolution.operand(operand).bytes())?))).collect()
+            })
             .collect::<ocelli_cudnn::Result<_>>()?;
         Ok(Operands { sets })
     }
@@ -161,8 +223,8 @@ impl Operands {
             Err(error) => return Err(error.into()),
         };
         let launch = |set: usize| {
-            let [x, w, y] = &self.sets[set % self.sets.len()];
-            let pointers = [(X, x.ptr()), (W, w.ptr()), (Y, y.ptr())];
+            let set = &self.sets[set % self.sets.len()];
+            let pointers: Vec<(i64, u64)> = set.iter().map(|(uid, buffer)| (*uid, buffer.ptr())).collect();
             let start = stream.record_timed()?;
             super::launch::convolve_once(engine, &pointers, workspace.ptr())?;
             Ok((start, stream.record_timed()?))
@@ -206,3 +268,6 @@ extern "C" __global__ void fill_random(void* out, unsigned long long count, unsi
     }
 }
 "#;
+
+#[cfg(test)]
+mod tests;

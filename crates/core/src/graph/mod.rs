@@ -134,6 +134,19 @@ impl Graph {
         &self,
         mut rewrite: impl FnMut(&mut Graph, &Node, Vec<Value>) -> Result<Vec<Value>>,
     ) -> Result<Graph> {
+        self.rewrite_with(|new, id, value| {
+            let node = &self.nodes[id as usize];
+            let inputs = node.inputs.iter().map(|&input| value(input)).collect();
+            rewrite(new, node, inputs)
+        })
+    }
+
+    /// The same for a pass that has decided beforehand what becomes of which node: `rewrite` gets the node's id, and a
+    /// function to what stands for each earlier value.
+    pub fn rewrite_with(
+        &self,
+        mut rewrite: impl FnMut(&mut Graph, NodeId, &dyn Fn(Value) -> Value) -> Result<Vec<Value>>,
+    ) -> Result<Graph> {
         let needed = self.needed();
         let mut new = Graph::default();
         let mut map: Vec<Vec<Value>> = vec![Vec::new(); self.nodes.len()];
@@ -142,8 +155,7 @@ impl Graph {
             if !needed[id] {
                 continue;
             }
-            let inputs = node.inputs.iter().map(|&value| translate(&map, value)).collect();
-            let outputs = rewrite(&mut new, node, inputs)?;
+            let outputs = rewrite(&mut new, id as NodeId, &|value| translate(&map, value))?;
             if outputs.len() != node.outputs.len() {
                 let what = format!("{} was rewritten to {} values", node.op.name(), outputs.len());
                 return Err(Error::Plan { pass: "rewrite", what });

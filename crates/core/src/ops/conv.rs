@@ -4,7 +4,7 @@ use super::{Call, Op};
 use crate::autograd::Gradient;
 use crate::error::{Error, Origin, Result};
 use crate::tensor::Tensor;
-use crate::types::{Shape, TensorType};
+use crate::types::{DType, Shape, TensorType};
 
 /// A two-dimensional convolution: images `[n, h, w, c]` with filters `[k, r, s, c / groups]` give
 /// `[n, p, q, k]`, `p = (h + 2 padding - dilation (r - 1) - 1) / stride + 1` rounded down, `q` likewise.
@@ -70,6 +70,12 @@ impl Conv2d {
         Ok(TensorType::new(dtype, filter))
     }
 
+    /// The shape rule of [`Op::FusedConvBackwardFilter`].
+    pub(crate) fn infer_fused_backward_filter(&self, filter: Shape, call: &Call<'_>) -> Result<TensorType> {
+        check_prologue(call.input(0)?.shape.channels(), 2, call)?;
+        self.infer_backward_filter(filter, call)
+    }
+
     /// Checks that the convolution of an image and a filter of these shapes has the shape of `dy`.
     fn check_output(&self, image: Shape, filter: Shape, dy: [usize; 4], call: &Call<'_>) -> Result<()> {
         let extents = |shape: Shape| shape.as_nhwc().map(|(n, h, w, c)| [n, h, w, c]);
@@ -116,6 +122,66 @@ impl Conv2d {
         }
         Ok(())
     }
+}
+
+/// What a convolution does to its images before it multiplies, and to its result before it stores it, all in one launch.
+///
+/// The planner makes such operations (see [`crate::plan::rules`]) after gradients, so they have none. With everything on,
+/// `(x, w, scale, shift, bias, residual) -> (y, sum, squares)`; inputs and outputs of what is off are left out:
+///
+/// ```text
+/// z = relu(x scale + shift)            prologue; scale and shift [c], of the images' type
+/// y = relu(conv(z, w) + residual + bias)   bias [k] and residual like y, both of the images' type; relu by itself
+/// sum, squares = sum(y), sum(y^2)      statistics; f32[k], over all but the last extent
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConvFusion {
+    /// Scale, shift and ReLU of the images, channel by channel.
+    pub prologue: bool,
+    /// A bias for each channel of the result.
+    pub bias: bool,
+    /// Another tensor is added.
+    pub residual: bool,
+    /// ReLU of the result.
+    pub relu: bool,
+    /// Sums of each channel of the result, and of their squares.
+    pub statistics: bool,
+}
+
+impl ConvFusion {
+    /// No fusion: a plain convolution.
+    pub const NONE: ConvFusion =
+        ConvFusion { prologue: false, bias: false, residual: false, relu: false, statistics: false };
+
+    pub(crate) fn infer(&self, conv: &Conv2d, call: &Call<'_>) -> Result<Vec<TensorType>> {
+        let y = conv.infer(call)?;
+        let (c, k) = (call.input(0)?.shape.channels(), y.shape.channels());
+        let mut next = 2;
+        if self.prologue {
+            check_prologue(c, next, call)?;
+            next += 2;
+        }
+        if self.bias {
+            call.exactly(
+                next,
+                TensorType::new(y.dtype, Shape::vector(k)),
+                "the bias has one number a filter",
+            )?;
+            next += 1;
+        }
+        if self.residual {
+            call.exactly(next, y, "what is added must be like the result")?;
+        }
+        let statistics = TensorType::new(DType::F32, Shape::vector(k));
+        Ok(if self.statistics { vec![y, statistics, statistics] } else { vec![y] })
+    }
+}
+
+/// Checks the scale and the shift of a prologue, which are inputs `first` and the one after it.
+fn check_prologue(channels: usize, first: usize, call: &Call<'_>) -> Result<()> {
+    let wanted = TensorType::new(call.input(0)?.dtype, Shape::vector(channels));
+    (first..first + 2)
+        .try_for_each(|index| call.exactly(index, wanted, "there is one scale and one shift a channel"))
 }
 
 impl Tensor {

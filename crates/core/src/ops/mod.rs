@@ -22,7 +22,7 @@ use crate::error::{Error, Origin, Result};
 use crate::graph::Leaf;
 use crate::types::{DType, Real, Shape, TensorType};
 
-pub use conv::Conv2d;
+pub use conv::{Conv2d, ConvFusion};
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use layout::{ChannelPad, ChannelSlice};
@@ -84,6 +84,21 @@ pub enum Op {
     },
     /// The gradient of a convolution for its filter, `(x, dy) -> dw`.
     ConvBackwardFilter {
+        /// The convolution.
+        conv: Conv2d,
+        /// The shape of `dw`, KRSC.
+        filter: Shape,
+    },
+    /// A convolution with work before and after it; see [`ConvFusion`] for what it takes and yields.
+    FusedConv {
+        /// The convolution.
+        conv: Conv2d,
+        /// The work before and after it.
+        fusion: ConvFusion,
+    },
+    /// The gradient of a convolution of `z = relu(x scale + shift)` for its filter, `(x, dy, scale, shift) -> dw`, with
+    /// scale and shift as [`ConvFusion`] has them.
+    FusedConvBackwardFilter {
         /// The convolution.
         conv: Conv2d,
         /// The shape of `dw`, KRSC.
@@ -177,6 +192,8 @@ impl Op {
             Op::Conv2d(_) => "conv2d",
             Op::ConvBackwardData { .. } => "conv2d_backward_data",
             Op::ConvBackwardFilter { .. } => "conv2d_backward_filter",
+            Op::FusedConv { .. } => "fused_conv2d",
+            Op::FusedConvBackwardFilter { .. } => "fused_conv2d_backward_filter",
             Op::Matmul(_) => "matmul",
             Op::MaxPool(_) => "max_pool2d",
             Op::MaxPoolGrad(_) => "max_pool2d_grad",
@@ -226,6 +243,10 @@ impl Op {
             Op::Conv2d(conv) => vec![conv.infer(&call)?],
             Op::ConvBackwardData { conv, input } => vec![conv.infer_backward_data(*input, &call)?],
             Op::ConvBackwardFilter { conv, filter } => vec![conv.infer_backward_filter(*filter, &call)?],
+            Op::FusedConv { conv, fusion } => fusion.infer(conv, &call)?,
+            Op::FusedConvBackwardFilter { conv, filter } => {
+                vec![conv.infer_fused_backward_filter(*filter, &call)?]
+            }
             Op::Matmul(matmul) => vec![matmul.infer(&call)?],
             Op::MaxPool(pool) => vec![pool.infer(&call)?],
             Op::MaxPoolGrad(_) => vec![call.input(0)?],
@@ -279,6 +300,8 @@ impl Op {
             Op::Upsample(upsample) => upsample.gradient(at),
             Op::TakeRows
             | Op::ConvBackwardFilter { .. }
+            | Op::FusedConv { .. }
+            | Op::FusedConvBackwardFilter { .. }
             | Op::MaxPoolGrad(_)
             | Op::MaxPoolWithPlaces(_)
             | Op::MaxPoolGradAtPlaces { .. }
@@ -351,6 +374,15 @@ impl Call<'_> {
             Ok(ty)
         } else {
             Err(self.wrong_type(ty, "it takes i32 labels or indices"))
+        }
+    }
+
+    /// Checks that an input is of this very type.
+    pub(crate) fn exactly(&self, index: usize, wanted: TensorType, rule: &'static str) -> Result<()> {
+        match self.input(index)? {
+            found if found == wanted => Ok(()),
+            found if found.shape != wanted.shape => Err(self.mismatch(wanted.shape, found.shape, rule)),
+            found => Err(self.wrong_type(found, rule)),
         }
     }
 

@@ -1,25 +1,32 @@
 //! The planner: from a graph to a list of launches and one arena. Plain Rust with no GPU in it.
 //!
 //! Passes are pure functions: [`simplify`](simplify::simplify) and [`decompose`](decompose::decompose) from graph to
-//! graph, [`cluster`](cluster::cluster) decides which pointwise work and sums share a launch, [`schedule`](schedule::schedule)
+//! graph, [`rules`] let convolutions take over the work around them, [`cluster`](cluster::cluster) decides which pointwise work and sums share a launch, [`schedule`](schedule::schedule)
 //! orders launches and gives every value a buffer, [`memory`] gives every buffer an offset. [`PlanOptions`] has a switch
 //! for each optimisation: the bisecting tool.
 
 pub mod cluster;
+pub mod costs;
 pub mod decompose;
 mod launch;
 pub mod memory;
 pub mod precision;
 mod recompute;
+pub mod rules;
 pub mod schedule;
 pub mod simplify;
 
 pub use launch::{
     BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch,
+    Operand,
 };
+
+pub use rules::Decision;
 
 use crate::error::Result;
 use crate::graph::{Graph, verify};
+use costs::{Analytic, Costs};
+use rules::fuse_convolutions;
 
 /// Which optimisations the planner makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,13 +35,15 @@ pub struct PlanOptions {
     pub fuse: bool,
     /// Let launches compute pointwise values again where that saves reading or writing them.
     pub recompute: bool,
+    /// Let convolutions take over the work around them, where that is faster (see [`rules`]).
+    pub fuse_convolutions: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, recompute: true, share_memory: true }
+        PlanOptions { fuse: true, fuse_convolutions: true, recompute: true, share_memory: true }
     }
 }
 
@@ -49,6 +58,8 @@ pub struct Plan {
     pub arena_bytes: usize,
     /// Where each root lies when all launches are done.
     pub roots: Vec<BufferId>,
+    /// What was chosen where there was a choice, and why.
+    pub decisions: Vec<Decision>,
 }
 
 /// Plans a whole graph (see [`crate::WorkKey::expand`]).
@@ -56,9 +67,24 @@ pub struct Plan {
 /// # Errors
 /// [`crate::Error::Plan`] when a pass breaks what must hold of a graph: a defect of this library.
 pub fn plan(graph: &Graph, options: PlanOptions) -> Result<Plan> {
-    let graph = passes(graph)?;
+    plan_with(graph, options, &Analytic::default())
+}
+
+/// The same, where it is known what launches cost.
+///
+/// # Errors
+/// As [`plan`], and what `costs` fails with.
+pub fn plan_with(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result<Plan> {
+    let mut graph = passes(graph)?;
+    let mut decisions = Vec::new();
+    if options.fuse_convolutions {
+        (graph, decisions) = fuse_convolutions(&graph, costs)?;
+        if cfg!(debug_assertions) {
+            verify(&graph, "fuse convolutions")?;
+        }
+    }
     let clusters = cluster::cluster(&graph, options);
-    schedule::schedule(&graph, &clusters, options)
+    Ok(Plan { decisions, ..schedule::schedule(&graph, &clusters, options)? })
 }
 
 /// The passes from graph to graph.

@@ -9,8 +9,8 @@ mod map;
 use std::collections::BTreeSet;
 
 use super::cluster::{Clusters, Place, is_gather, source};
-use super::{BufferId, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
-use crate::codegen::{KernelSpec, filter_gradient};
+use super::{BufferId, Convolution, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
+use crate::codegen::KernelSpec;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Leaf, Update, Value};
 use crate::ops::Op;
@@ -48,7 +48,7 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
     }
     let roots: Vec<_> = graph.roots.iter().map(|&root| scheduler.lasting(root, &mut buffers)).collect();
     let (buffers, arena_bytes) = buffers.place(&launches, &roots, options);
-    Ok(Plan { launches, buffers, arena_bytes, roots })
+    Ok(Plan { launches, buffers, arena_bytes, roots, decisions: Vec::new() })
 }
 
 /// Something to launch.
@@ -275,28 +275,19 @@ impl<'a> Scheduler<'a> {
         if let Op::Cast(_) = node.op {
             return Ok(self.cast_many(nodes, buffers));
         }
-        let ty = |index: usize| self.graph.ty(node.inputs[index]);
-        let convolution = |kind, conv, x, w, y| LaunchKind::Convolution(Convolution { kind, conv, x, w, y });
         let output = node.outputs[0];
-        let kind = match &node.op {
-            Op::Conv2d(conv) => {
-                convolution(ConvolutionKind::Forward, *conv, ty(0), ty(1).shape, output.shape)
-            }
-            Op::ConvBackwardData { conv, .. } => {
-                convolution(ConvolutionKind::BackwardData, *conv, output, ty(1).shape, ty(0).shape)
-            }
-            Op::ConvBackwardFilter { conv, filter } if !filter_gradient::is_small(conv, *filter) => {
-                convolution(ConvolutionKind::BackwardFilter, *conv, ty(0), output.shape, ty(1).shape)
-            }
+        let inputs: Vec<TensorType> = node.inputs.iter().map(|&input| self.graph.ty(input)).collect();
+        let convolution = Convolution::of(&node.op, &inputs, output).map(LaunchKind::Convolution);
+        let kind = convolution.unwrap_or_else(|| match &node.op {
             Op::Matmul(matmul) => {
-                LaunchKind::Matmul(MatmulLaunch { matmul: *matmul, a: ty(0), b: ty(1).shape })
+                LaunchKind::Matmul(MatmulLaunch { matmul: *matmul, a: inputs[0], b: inputs[1].shape })
             }
             op => LaunchKind::Kernel(KernelSpec::Operation {
                 op: op.clone(),
-                inputs: node.inputs.iter().map(|&input| self.graph.ty(input)).collect(),
+                inputs: inputs.clone(),
                 outputs: node.outputs.to_vec(),
             }),
-        };
+        });
         Ok(Launch {
             kind,
             reads: node.inputs.iter().map(|&input| buffers.of(input)).collect(),

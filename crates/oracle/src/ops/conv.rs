@@ -2,7 +2,7 @@
 //! exchanged.
 
 use ocelli_core::Shape;
-use ocelli_core::ops::Conv2d;
+use ocelli_core::ops::{Conv2d, ConvFusion};
 
 use crate::host_tensor::{HostTensor, offset};
 
@@ -22,6 +22,53 @@ pub(super) fn backward_filter(conv: &Conv2d, x: &HostTensor, dy: &HostTensor, fi
     let mut dw = vec![0.0; filter.elements()];
     products(conv, x.ty.shape, filter, dy.ty.shape, |i, j, k| dw[j] += x.values[i] * dy.values[k]);
     dw
+}
+
+/// `relu(x scale + shift)`, channel by channel.
+pub(super) fn prologue(x: &HostTensor, scale: &HostTensor, shift: &HostTensor) -> HostTensor {
+    let channels = x.ty.shape.channels();
+    let value = |(i, x): (usize, &f64)| relu(x * scale.values[i % channels] + shift.values[i % channels]);
+    HostTensor::new(x.ty, x.values.iter().enumerate().map(value).collect())
+}
+
+/// The result of a convolution with work before and after it; with statistics, the sums of its channels and of their
+/// squares too.
+pub(super) fn fused_conv2d(
+    conv: &Conv2d,
+    fusion: &ConvFusion,
+    inputs: &[&HostTensor],
+    output: Shape,
+) -> Vec<Vec<f64>> {
+    let mut rest = inputs[2..].iter();
+    let mut take = |wanted: bool| if wanted { rest.next() } else { None };
+    let (scale, shift) = (take(fusion.prologue), take(fusion.prologue));
+    let (bias, residual) = (take(fusion.bias), take(fusion.residual));
+    let mut y = match (scale, shift) {
+        (Some(scale), Some(shift)) => conv2d(conv, &prologue(inputs[0], scale, shift), inputs[1], output),
+        _ => conv2d(conv, inputs[0], inputs[1], output),
+    };
+    let channels = output.channels();
+    for (i, y) in y.iter_mut().enumerate() {
+        *y += residual.map_or(0.0, |residual| residual.values[i]);
+        *y += bias.map_or(0.0, |bias| bias.values[i % channels]);
+        if fusion.relu {
+            *y = relu(*y);
+        }
+    }
+    if !fusion.statistics {
+        return vec![y];
+    }
+    let (mut sum, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+    for (i, y) in y.iter().enumerate() {
+        sum[i % channels] += y;
+        squares[i % channels] += y * y;
+    }
+    vec![y, sum, squares]
+}
+
+/// The positive part; not a number stays so.
+fn relu(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
 /// Visits the offsets `(in x, in w, in y)` of every product of the convolution.

@@ -48,6 +48,10 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
         Op::Conv2d(conv) => one(conv::conv2d(conv, x(0), x(1), shape)),
         Op::ConvBackwardData { conv, .. } => one(conv::backward_data(conv, x(0), x(1), shape)),
         Op::ConvBackwardFilter { conv, .. } => one(conv::backward_filter(conv, x(0), x(1), shape)),
+        Op::FusedConv { conv, fusion } => conv::fused_conv2d(conv, fusion, inputs, shape),
+        Op::FusedConvBackwardFilter { conv, .. } => {
+            one(conv::backward_filter(conv, &conv::prologue(x(0), x(2), x(3)), x(1), shape))
+        }
         Op::Matmul(matmul) => one(matmul::matmul(matmul, x(0), x(1), shape)),
         Op::MaxPool(pool) => one(pool::max_pool(pool, x(0), shape)),
         Op::MaxPoolGrad(pool) => one(pool::max_pool_grad(pool, x(0), x(2))),

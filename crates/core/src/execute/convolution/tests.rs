@@ -1,0 +1,188 @@
+//! What the rules make has plans of cuDNN's, and what they take for refused has none: for a described H200, with no GPU.
+
+use ocelli_cudnn::{BehaviorNote, Planner};
+
+use super::*;
+use crate::ops::{Conv2d, ConvFusion};
+use crate::plan::costs::refusal;
+use crate::types::{Shape, TensorType};
+
+fn planner() -> Planner {
+    Planner::deviceless(include_str!("../../../../cudnn/tests/data/h200-deviceprop.json")).unwrap()
+}
+
+/// Channels, filters, window, stride and size of the image of the distinct convolutions of ResNet-18 and ResNet-50, their
+/// first left out.
+const LAYERS: [[usize; 5]; 28] = [
+    [64, 64, 1, 1, 56],
+    [64, 64, 3, 1, 56],
+    [64, 256, 1, 1, 56],
+    [256, 64, 1, 1, 56],
+    [256, 128, 1, 1, 56],
+    [128, 128, 3, 2, 56],
+    [128, 128, 3, 1, 28],
+    [128, 512, 1, 1, 28],
+    [512, 128, 1, 1, 28],
+    [256, 512, 1, 2, 56],
+    [512, 256, 1, 1, 28],
+    [256, 256, 3, 2, 28],
+    [256, 256, 3, 1, 14],
+    [256, 1024, 1, 1, 14],
+    [1024, 256, 1, 1, 14],
+    [512, 1024, 1, 2, 28],
+    [1024, 512, 1, 1, 14],
+    [512, 512, 3, 2, 14],
+    [512, 512, 3, 1, 7],
+    [512, 2048, 1, 1, 7],
+    [2048, 512, 1, 1, 7],
+    [1024, 2048, 1, 2, 14],
+    [64, 128, 3, 2, 56],
+    [64, 128, 1, 2, 56],
+    [128, 256, 3, 2, 28],
+    [128, 256, 1, 2, 28],
+    [256, 512, 3, 2, 14],
+    [256, 512, 1, 2, 14],
+];
+
+/// The first convolution for images of these channels.
+fn stem(channels: usize) -> [usize; 5] {
+    [channels, 64, 7, 2, 224]
+}
+
+fn forward(
+    dtype: DType,
+    batch: usize,
+    [c, k, window, stride, size]: [usize; 5],
+    groups: usize,
+) -> Convolution {
+    let conv = Conv2d { stride: [stride; 2], padding: [window / 2; 2], groups, ..Conv2d::default() };
+    let extent = conv.output_extent(0, size, window).unwrap();
+    Convolution {
+        kind: ConvolutionKind::Forward,
+        conv,
+        x: TensorType::new(dtype, Shape::nhwc(batch, size, size, c)),
+        w: Shape::nhwc(k, window, window, c / groups),
+        y: Shape::nhwc(batch, extent, extent, k),
+        fusion: ConvFusion::NONE,
+    }
+}
+
+const STATISTICS: ConvFusion = ConvFusion { statistics: true, ..ConvFusion::NONE };
+const BIAS: ConvFusion = ConvFusion { bias: true, ..ConvFusion::NONE };
+const EPILOGUES: [ConvFusion; 4] = [
+    BIAS,
+    ConvFusion { relu: true, ..BIAS },
+    ConvFusion { residual: true, ..BIAS },
+    ConvFusion { residual: true, relu: true, ..BIAS },
+];
+
+/// Whether cuDNN has a kernel ready. Its answer must not need a compiler at run time.
+fn has_plan(planner: &Planner, convolution: &Convolution, precision: Precision) -> bool {
+    let options = options(convolution.x.dtype, precision, false);
+    match planner.plan(&describe(convolution), &options) {
+        Ok(plan) => {
+            assert!(!plan.behavior_notes().contains(&BehaviorNote::RuntimeCompilation));
+            true
+        }
+        Err(error) if error.is_refusal() => false,
+        Err(error) => panic!("{convolution:?}: {error}"),
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
+fn epilogues_of_every_layer_have_plans() {
+    let planner = planner();
+    for (dtype, precision) in [
+        (DType::F16, Precision::mixed_f16()),
+        (DType::BF16, Precision::mixed_bf16()),
+        (DType::F32, Precision::Tf32),
+        (DType::F32, Precision::F32),
+    ] {
+        for batch in [1, 256] {
+            for layer in LAYERS.into_iter().chain([3, 4, 8].map(stem)) {
+                for fusion in EPILOGUES {
+                    let convolution = Convolution { fusion, ..forward(dtype, batch, layer, 1) };
+                    assert_eq!(refusal(&convolution), None);
+                    assert!(has_plan(&planner, &convolution, precision), "{convolution:?} {precision:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
+fn statistics_and_prologues_of_every_layer_have_plans() {
+    let planner = planner();
+    for layer in LAYERS {
+        let plain = forward(DType::F16, 256, layer, 1);
+        let prologue = ConvFusion { prologue: true, ..ConvFusion::NONE };
+        for convolution in [
+            Convolution { fusion: STATISTICS, ..plain },
+            Convolution { fusion: ConvFusion { prologue: true, ..STATISTICS }, ..plain },
+            Convolution { kind: ConvolutionKind::BackwardFilter, fusion: prologue, ..plain },
+        ] {
+            assert_eq!(refusal(&convolution), None);
+            assert!(has_plan(&planner, &convolution, Precision::mixed_f16()), "{convolution:?}");
+        }
+    }
+}
+
+/// What the rules take for refused is refused, and what they do not is not, also where nobody's network goes.
+#[test]
+#[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
+fn refusals_are_cudnns() {
+    let planner = planner();
+    let shapes = [
+        (stem(3), 1),
+        (stem(4), 1),
+        (stem(8), 1),
+        ([16, 64, 7, 1, 28], 1),
+        ([64, 64, 7, 1, 28], 1),
+        ([64, 64, 5, 1, 28], 1),
+        ([64, 64, 5, 2, 28], 1),
+        ([8, 8, 3, 1, 9], 1),
+        ([8, 8, 1, 2, 9], 1),
+        ([24, 40, 3, 1, 17], 1),
+        ([12, 64, 3, 1, 14], 1),
+        ([64, 12, 3, 1, 14], 1),
+        ([36, 36, 1, 1, 14], 1),
+        ([1, 32, 3, 1, 28], 1),
+        ([3, 5, 3, 1, 9], 1),
+        ([64, 64, 3, 1, 14], 2),
+        ([128, 128, 3, 1, 56], 32),
+        ([64, 64, 3, 1, 14], 64),
+    ];
+    let mut wrong = Vec::new();
+    for (dtype, precision) in [
+        (DType::F16, Precision::mixed_f16()),
+        (DType::BF16, Precision::mixed_bf16()),
+        (DType::F32, Precision::Tf32),
+        (DType::F32, Precision::F32),
+    ] {
+        for (shape, groups) in shapes {
+            let with_prologue = ConvFusion { prologue: true, ..STATISTICS };
+            for fusion in EPILOGUES.into_iter().chain([STATISTICS, with_prologue]) {
+                let convolution = Convolution { fusion, ..forward(dtype, 8, shape, groups) };
+                let (planned, refused) = (has_plan(&planner, &convolution, precision), refusal(&convolution));
+                if planned == refused.is_some() {
+                    wrong.push(format!("{precision:?} {shape:?} groups {groups} {fusion:?}: {refused:?}"));
+                }
+            }
+            let fusion = ConvFusion { prologue: true, ..ConvFusion::NONE };
+            let gradient = Convolution {
+                kind: ConvolutionKind::BackwardFilter,
+                fusion,
+                ..forward(dtype, 8, shape, groups)
+            };
+            if has_plan(&planner, &gradient, precision) == refusal(&gradient).is_some() {
+                wrong.push(format!(
+                    "{precision:?} {shape:?} groups {groups} gradient: {:?}",
+                    refusal(&gradient)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,112 @@
+//! Convolutions that take over the work around them, against the same graph planned without, on random shapes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use ocelli_core::graph::{Graph, Leaf, Value};
+use ocelli_core::ops::{BatchNorm, Conv2d, ConvFusion, Op};
+use ocelli_core::plan::{LaunchKind, Plan, PlanOptions, plan};
+
+use ocelli_core::{DType, Real, Shape, TensorType};
+use ocelli_oracle::{Bindings, HostTensor, Random, check_plans};
+
+/// A graph under construction, with numbers for its leaves.
+struct Drawing {
+    graph: Graph,
+    bindings: Bindings,
+    random: Random,
+    dtype: DType,
+}
+
+impl Drawing {
+    fn new(seed: u64, dtype: DType) -> Drawing {
+        let bindings = Bindings::default();
+        Drawing { graph: Graph::default(), bindings, random: Random::new(seed), dtype }
+    }
+
+    /// Images from outside.
+    fn image(&mut self, shape: Shape) -> Value {
+        let ty = TensorType::new(self.dtype, shape);
+        let index = self.bindings.data.len() as u32;
+        self.bindings.data.push(self.random.tensor(ty));
+        self.graph.push_leaf(Leaf::Data { index, resident: false }, ty)
+    }
+
+    /// A parameter of this type.
+    fn state(&mut self, ty: TensorType) -> Value {
+        let index = self.bindings.states.len() as u32;
+        let tensor: HostTensor = self.random.tensor(ty);
+        self.bindings.states.push(tensor);
+        self.graph.push_leaf(Leaf::State { index, trainable: false }, ty)
+    }
+
+    /// A number for each channel, in `f32`.
+    fn channels(&mut self, count: usize) -> Value {
+        self.state(TensorType::new(DType::F32, Shape::vector(count)))
+    }
+
+    fn conv(&mut self, x: Value, k: usize, window: usize, conv: Conv2d) -> Value {
+        let c = self.graph.ty(x).shape.channels() / conv.groups;
+        let w = self.state(TensorType::new(self.dtype, Shape::nhwc(k, window, window, c)));
+        self.graph.push(Op::Conv2d(conv), vec![x, w]).unwrap()
+    }
+
+    /// A random image of `c` channels.
+    fn random_image(&mut self, c: usize) -> Value {
+        let (n, h, w) = (1 + self.random.below(3), 3 + self.random.below(5), 3 + self.random.below(5));
+        self.image(Shape::nhwc(n, h, w, c))
+    }
+
+    /// A convolution with a window of 1 or 3 and stride 1 or 2.
+    fn random_conv(&mut self, x: Value, k: usize) -> Value {
+        let window = self.random.pick(&[1, 3]);
+        let stride = [self.random.pick(&[1, 2]); 2];
+        let conv = Conv2d { stride, padding: [window / 2; 2], ..Conv2d::default() };
+        self.conv(x, k, window, conv)
+    }
+
+    /// Checks that all plans mean what the graph does, and returns the one with everything on.
+    fn check(&self) -> Plan {
+        check_plans(&self.graph, &self.bindings).unwrap();
+        plan(&self.graph, PlanOptions::default()).unwrap()
+    }
+}
+
+fn fusions(plan: &Plan) -> Vec<ConvFusion> {
+    let fusion = |kind: &LaunchKind| match kind {
+        LaunchKind::Convolution(convolution) => Some(convolution.fusion),
+        _ => None,
+    };
+    let fusions = plan.launches.iter().filter_map(|launch| fusion(&launch.kind));
+    fusions.filter(|fusion| *fusion != ConvFusion::NONE).collect()
+}
+
+#[test]
+fn statistics_are_those_of_the_unfused_plan() {
+    for seed in 0..40 {
+        for (dtype, c, k, fuses) in [
+            (DType::F16, 8, 16, true),
+            (DType::F16, 16, 8, true),
+            (DType::F16, 6, 16, false),
+            (DType::F16, 8, 12, false),
+            (DType::BF16, 8, 16, false),
+            (DType::F32, 8, 16, false),
+        ] {
+            let mut drawing = Drawing::new(seed, dtype);
+            let x = drawing.random_image(c);
+            let y = drawing.random_conv(x, k);
+            let (gamma, beta) = (drawing.channels(k), drawing.channels(k));
+            let graph = &mut drawing.graph;
+            let norm =
+                graph.push(Op::BatchNorm(BatchNorm { eps: Real(1e-5) }), vec![y, gamma, beta]).unwrap();
+            // The convolution's result may be wanted by others too.
+            graph.roots = vec![norm, norm.output(1), norm.output(2)];
+            if seed % 2 == 0 {
+                graph.roots.push(y);
+            }
+            let plan = drawing.check();
+            let expected = ConvFusion { statistics: true, ..ConvFusion::NONE };
+            assert_eq!(fusions(&plan), if fuses { vec![expected] } else { vec![] });
+            assert_eq!(plan.decisions.len(), 1);
+            assert_eq!(plan.decisions[0].fused, fuses, "{:?}", plan.decisions);
+        }
+    }
+}
