@@ -52,7 +52,9 @@ enum Variant {
 
 fn variants() -> impl Iterator<Item = Variant> {
     let options = [(false, false), (false, true), (true, false), (true, true)];
-    let options = options.map(|(fuse, share_memory)| Variant::Plan(PlanOptions { fuse, share_memory }));
+    let options = options.map(|(fuse, share_memory)| {
+        Variant::Plan(PlanOptions { fuse, share_memory, ..PlanOptions::default() })
+    });
     (0..PASSES.len()).map(Variant::Pass).chain(options)
 }
 

@@ -10,6 +10,7 @@ pub mod decompose;
 mod launch;
 pub mod memory;
 pub mod precision;
+pub mod rules;
 pub mod schedule;
 pub mod simplify;
 
@@ -27,11 +28,13 @@ pub struct PlanOptions {
     pub fuse: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
+    /// Fold batch normalisation into the weights where nothing is differentiated.
+    pub fold_batch_norm: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, share_memory: true }
+        PlanOptions { fuse: true, share_memory: true, fold_batch_norm: true }
     }
 }
 
