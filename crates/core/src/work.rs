@@ -8,7 +8,9 @@ use crate::device::{Device, Precision};
 use crate::error::Result;
 use crate::graph::{Graph, Leaf, Update, Value};
 use crate::ops::{AdamW, Op, Sgd};
+use crate::plan::PlanOptions;
 use crate::plan::precision::mixed_precision;
+use crate::plan::rules::fold_batch_norm::fold_batch_norm;
 use crate::state::State;
 use crate::tensor::{Data, Linearised};
 use crate::types::TensorType;
@@ -20,6 +22,8 @@ pub enum Task {
     Evaluate,
     /// The roots' values, and a step of an optimizer that makes the first root smaller.
     Minimize(Rule),
+    /// The roots' values of a graph that [`WorkKey::expand_for`] has made already: nothing is left to expand.
+    Expanded,
 }
 
 /// An optimizer's rule, without the settings that may change from step to step.
@@ -130,11 +134,30 @@ impl Work {
 impl WorkKey {
     /// The whole graph: element types chosen, differentiated, with the optimizer's step among the updates.
     pub fn expand(&self) -> Result<Graph> {
-        let mut graph = mixed_precision(&self.graph, self.precision)?;
-        if let Task::Minimize(rule) = &self.task {
-            append_step(&mut graph, rule)?;
+        expand(&self.graph, &self.task, self.precision)
+    }
+
+    /// The whole graph as it is planned: after the rewrites that must see the forward trace alone, such as those that only
+    /// graphs without gradients allow. It means what [`WorkKey::expand`]'s does.
+    pub fn expand_for(&self, options: PlanOptions) -> Result<Graph> {
+        match &self.task {
+            Task::Evaluate if options.fold_batch_norm => {
+                expand(&fold_batch_norm(&self.graph)?, &self.task, self.precision)
+            }
+            _ => self.expand(),
         }
-        Ok(graph)
+    }
+}
+
+fn expand(forward: &Graph, task: &Task, precision: Precision) -> Result<Graph> {
+    match task {
+        Task::Expanded => Ok(forward.clone()),
+        Task::Evaluate => mixed_precision(forward, precision),
+        Task::Minimize(rule) => {
+            let mut graph = mixed_precision(forward, precision)?;
+            append_step(&mut graph, rule)?;
+            Ok(graph)
+        }
     }
 }
 

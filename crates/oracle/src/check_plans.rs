@@ -57,8 +57,15 @@ fn variants() -> impl Iterator<Item = Variant> {
         PlanOptions { fuse: false, ..all },
         PlanOptions { fuse_convolutions: false, ..all },
         PlanOptions { recompute: false, ..all },
+        PlanOptions { fold_batch_norm: false, ..all },
         PlanOptions { share_memory: false, ..all },
-        PlanOptions { fuse: false, fuse_convolutions: false, recompute: false, share_memory: false },
+        PlanOptions {
+            fuse: false,
+            fuse_convolutions: false,
+            fold_batch_norm: false,
+            recompute: false,
+            share_memory: false,
+        },
     ];
     (0..PASSES.len()).map(Variant::Pass).chain(options.map(Variant::Plan))
 }

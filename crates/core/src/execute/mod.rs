@@ -217,7 +217,7 @@ impl Gpu {
         let plan = match plans.get(&work.key) {
             Some(planned) => Arc::clone(&planned.plan),
             None => {
-                let plan = Arc::new(plan(&work.key.expand()?, self.options)?);
+                let plan = Arc::new(plan(&work.key.expand_for(self.options)?, self.options)?);
                 self.planned.fetch_add(1, Ordering::Relaxed);
                 plans.insert(work.key.clone(), Planned { plan: Arc::clone(&plan), bound: Vec::new() });
                 plan

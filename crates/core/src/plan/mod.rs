@@ -39,11 +39,19 @@ pub struct PlanOptions {
     pub fuse_convolutions: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
+    /// Fold batch normalisation into the weights where nothing is differentiated.
+    pub fold_batch_norm: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, fuse_convolutions: true, recompute: true, share_memory: true }
+        PlanOptions {
+            fuse: true,
+            fuse_convolutions: true,
+            fold_batch_norm: true,
+            recompute: true,
+            share_memory: true,
+        }
     }
 }
 

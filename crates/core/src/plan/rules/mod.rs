@@ -1,8 +1,10 @@
-//! Convolutions that take over the work around them: rules from graph to graph, one file each, after all other passes.
+//! Rewrites of the graph that know what several operations mean together, one file each: batch normalisation folded into
+//! weights, and convolutions that take over the work around them.
 //!
-//! A rule finds its pattern, asks [`Costs`] for the time of the two ways, and takes the faster one; each choice is written
+//! A rule of the latter kind finds its pattern, asks [`Costs`] for the time of the two ways, and takes the faster one; each choice is written
 //! down as a [`Decision`]. What cuDNN refuses stays as it was.
 
+pub mod fold_batch_norm;
 mod statistics;
 
 use super::Convolution;
