@@ -47,7 +47,7 @@ fn map(space: [usize; 4], inputs: Vec<MapInput>, writes: &[DType], keeps: &[[boo
     let value = body.len() as u32 - 1;
     let writes = writes.iter().map(|&dtype| MapWrite { value, dtype }).collect();
     let sums = keeps.iter().map(|&keep| MapSum { value, keep, dtype: DType::F32 }).collect();
-    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums })
+    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums, backwards: space[0] == 1 })
 }
 
 /// Maps of every access, width, sum and type.
@@ -123,7 +123,7 @@ fn maps() -> Vec<KernelSpec> {
 /// A map that writes its last register.
 fn copy(space: [usize; 4], inputs: Vec<MapInput>, body: Vec<Instruction>, dtype: DType) -> KernelSpec {
     let writes = vec![MapWrite { value: body.len() as u32 - 1, dtype }];
-    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums: Vec::new() })
+    KernelSpec::Map(MapSpec { space, inputs, body, writes, sums: Vec::new(), backwards: false })
 }
 
 /// One map with every function of one and of two variables, and their derivatives.
@@ -162,6 +162,7 @@ fn every_function() -> KernelSpec {
         body,
         writes: writes.iter().map(|&dtype| MapWrite { value: last, dtype }).collect(),
         sums: Vec::new(),
+        backwards: false,
     })
 }
 

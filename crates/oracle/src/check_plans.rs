@@ -64,6 +64,7 @@ fn variants() -> impl Iterator<Item = Variant> {
             fuse_convolutions: false,
             fold_batch_norm: false,
             recompute: false,
+            alternate: false,
             share_memory: false,
         },
     ];

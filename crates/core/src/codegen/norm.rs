@@ -18,7 +18,7 @@ const ACROSS: usize = 16;
 /// Rows that a thread should at least have before more blocks share them.
 const ROWS_PER_THREAD: usize = 4;
 /// Blocks of channel statistics a multiprocessor.
-const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
+const BLOCKS_PER_MULTIPROCESSOR: usize = 4;
 
 pub(super) fn generate(
     op: &Op,
@@ -395,8 +395,8 @@ mod tests {
     fn large_statistics_fill_the_gpu_with_partial_sums() {
         let large = TensorType::new(DType::F16, Shape::nhwc(256, 56, 56, 256));
         let kernel = channel_stats(&large, &TARGET);
-        assert_eq!(kernel.grid, [2, 132, 1]);
-        assert_eq!(kernel.scratch, [Scratch::Partial(132 * 2 * 256 * 4), Scratch::Counters(2)]);
+        assert_eq!(kernel.grid, [2, 264, 1]);
+        assert_eq!(kernel.scratch, [Scratch::Partial(264 * 2 * 256 * 4), Scratch::Counters(2)]);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct MapSpec {
     pub writes: Vec<MapWrite>,
     /// Registers summed over parts of the space: the outputs after `writes`.
     pub sums: Vec<MapSum>,
+    /// Walk through the space from its end: what the launch before has touched last is still in the cache.
+    pub backwards: bool,
 }
 
 /// A tensor that a map reads.

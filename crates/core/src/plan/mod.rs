@@ -37,6 +37,8 @@ pub struct PlanOptions {
     pub recompute: bool,
     /// Let convolutions take over the work around them, where that is faster (see [`rules`]).
     pub fuse_convolutions: bool,
+    /// Let pointwise launches walk through large tensors in turns from the start and from the end.
+    pub alternate: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
     /// Fold batch normalisation into the weights where nothing is differentiated.
@@ -50,6 +52,7 @@ impl Default for PlanOptions {
             fuse_convolutions: true,
             fold_batch_norm: true,
             recompute: true,
+            alternate: true,
             share_memory: true,
         }
     }

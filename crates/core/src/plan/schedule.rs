@@ -4,6 +4,7 @@
 //! state in place comes after its last reader; where that is impossible, the new value is made elsewhere and copied.
 
 mod buffers;
+mod direction;
 mod map;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,9 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
         });
     }
     let roots: Vec<_> = graph.roots.iter().map(|&root| scheduler.lasting(root, &mut buffers)).collect();
+    if options.alternate {
+        direction::alternate(&mut launches, |buffer| buffers.bytes(buffer));
+    }
     let (buffers, arena_bytes) = buffers.place(&launches, &roots, options);
     Ok(Plan { launches, buffers, arena_bytes, roots, decisions: Vec::new() })
 }

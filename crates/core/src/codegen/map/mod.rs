@@ -127,8 +127,9 @@ fn flat(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
         signature(parameters, layout),
     );
     source.push_str(&format!(
-        "    const {index} first = ({index})blockIdx.x * blockDim.x + threadIdx.x, stride = ({index})gridDim.x * blockDim.x;\n    for ({index} k = first; k < {vectors}u; k += stride) element<{width}>(k * {width}u, {});\n",
-        names.join(", ")
+        "    const {index} first = ({index})blockIdx.x * blockDim.x + threadIdx.x, stride = ({index})gridDim.x * blockDim.x;\n    for ({index} k = first; k < {vectors}u; k += stride) element<{width}>({vector} * {width}u, {});\n",
+        names.join(", "),
+        vector = if spec.backwards { format!("({}u - k)", vectors.saturating_sub(1)) } else { "k".into() },
     ));
     if !total.is_multiple_of(width) {
         source.push_str(&format!(
@@ -155,12 +156,15 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     for k in 0..sums {
         source.push_str(&format!("    float acc{k}[V];\n    EACH acc{k}[j] = 0.0f;\n"));
     }
+    // Sums have few threads, so each has the more loads in flight.
+    let tensors = spec.inputs.iter().filter(|input| input.access == Access::Full).count();
+    let unroll = if sums > 0 && tensors <= 2 { 8 } else { 4 };
     source.push_str("    if (active) {\n");
     source.push_str(&body.hoisted);
     source.push_str(&format!(
-        "#pragma unroll 4\n        for ({index} r = slice * {down}u + threadIdx.y; r < {reduced}u; r += {}u) {{\n            const {index} row = {};\n            const {index} i = row * {channels}u + c;\n",
+        "#pragma unroll {unroll}\n        for ({index} r = slice * {down}u + threadIdx.y; r < {reduced}u; r += {}u) {{\n            const {index} row = {};\n            const {index} i = row * {channels}u + c;\n",
         slices * down,
-        layout.row("outer", "r"),
+        layout.row("outer", &if spec.backwards { format!("({}u - r)", reduced - 1) } else { "r".into() }),
     ));
     source.push_str(&body.each);
     source.push_str("        }\n    }\n");

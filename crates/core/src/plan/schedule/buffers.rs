@@ -60,6 +60,11 @@ impl<'a> Buffers<'a> {
         self.get(BufferKey::Kept(state), BufferClass::Arena(0), ty)
     }
 
+    /// The size of a buffer.
+    pub(super) fn bytes(&self, buffer: BufferId) -> usize {
+        self.specs[buffer as usize].ty.bytes()
+    }
+
     fn get(&mut self, key: BufferKey, class: BufferClass, ty: TensorType) -> BufferId {
         let specs = &mut self.specs;
         *self.ids.entry(key).or_insert_with(|| {

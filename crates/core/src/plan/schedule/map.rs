@@ -24,7 +24,14 @@ pub(super) fn launch(
         clusters,
         unit,
         buffers,
-        spec: MapSpec { space, inputs: Vec::new(), body: Vec::new(), writes: Vec::new(), sums: Vec::new() },
+        spec: MapSpec {
+            space,
+            inputs: Vec::new(),
+            body: Vec::new(),
+            writes: Vec::new(),
+            sums: Vec::new(),
+            backwards: false,
+        },
         reads: Vec::new(),
         registers: HashMap::new(),
     };
