@@ -96,6 +96,12 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether cuDNN cannot do what was asked, under the options given: no engine was left, or the graph itself was
+    /// refused.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Error::NoEngine { .. }) || self.is_refusal()
+    }
 }
 
 /// Turns a status into a result, with cuDNN's own reason.

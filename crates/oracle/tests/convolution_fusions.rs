@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use ocelli_core::graph::{Graph, Leaf, Value};
-use ocelli_core::ops::{BatchNorm, Conv2d, ConvFusion, Op};
+use ocelli_core::ops::{BatchNorm, Conv2d, ConvFusion, Op, Unary};
 use ocelli_core::plan::{LaunchKind, Plan, PlanOptions, plan};
 
 use ocelli_core::{DType, Real, Shape, TensorType};
@@ -107,6 +107,45 @@ fn statistics_are_those_of_the_unfused_plan() {
             assert_eq!(fusions(&plan), if fuses { vec![expected] } else { vec![] });
             assert_eq!(plan.decisions.len(), 1);
             assert_eq!(plan.decisions[0].fused, fuses, "{:?}", plan.decisions);
+        }
+    }
+}
+
+#[test]
+fn epilogues_are_those_of_the_unfused_plan() {
+    for seed in 0..30 {
+        for (dtype, c, k) in
+            [(DType::F16, 8, 16), (DType::BF16, 3, 5), (DType::F32, 8, 6), (DType::F16, 7, 4)]
+        {
+            for (residual, relu) in [(false, false), (false, true), (true, false), (true, true)] {
+                let mut drawing = Drawing::new(seed, dtype);
+                let x = drawing.random_image(c);
+                let convolved = drawing.random_conv(x, k);
+                let bias = drawing.channels(k);
+                let mut y = drawing.graph.add(convolved, bias).unwrap();
+                if residual {
+                    // The other branch of a block: another convolution, or something from outside.
+                    let shape = drawing.graph.ty(convolved).shape;
+                    let other = match drawing.random.chance(0.5) {
+                        true => drawing.image(shape),
+                        false => {
+                            let image = drawing.image(shape);
+                            let other = drawing.conv(image, k, 1, Conv2d::default());
+                            let bias = drawing.channels(k);
+                            drawing.graph.add(other, bias).unwrap()
+                        }
+                    };
+                    y = drawing.graph.add(y, other).unwrap();
+                }
+                if relu {
+                    y = drawing.graph.unary(Unary::Relu, y).unwrap();
+                }
+                drawing.graph.roots.push(y);
+                let plan = drawing.check();
+                let expected = ConvFusion { bias: true, residual, relu, ..ConvFusion::NONE };
+                assert_eq!(fusions(&plan).last(), Some(&expected), "{:?}", plan.decisions);
+                assert!(plan.decisions.iter().all(|decision| decision.fused), "{:?}", plan.decisions);
+            }
         }
     }
 }

@@ -140,7 +140,7 @@ pub(super) fn engine(
     let mut options = options(convolution.x.dtype, precision, deterministic);
     if deterministic {
         return Ok(match cudnn.plan(&graph, &options) {
-            Err(error) if error.is_refusal() => {
+            Err(error) if error.is_unsupported() => {
                 options.allow_runtime_compiled = true;
                 cudnn.plan(&graph, &options)?
             }
@@ -162,7 +162,7 @@ pub(super) fn engine(
         Ok(ms)
     };
     match cudnn.autotune(&graph, &options, &mut time) {
-        Err(error) if error.is_refusal() => {
+        Err(error) if error.is_unsupported() => {
             options.allow_runtime_compiled = true;
             Ok(cudnn.autotune(&graph, &options, &mut time)?)
         }

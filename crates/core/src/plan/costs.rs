@@ -109,4 +109,4 @@ pub fn refusal(convolution: &Convolution) -> Option<&'static str> {
 }
 
 /// The largest filter of which cuDNN makes statistics.
-const MAX_TAPS_OF_STATISTICS: usize = 25;
+const MAX_TAPS_OF_STATISTICS: usize = 32;

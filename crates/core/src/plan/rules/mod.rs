@@ -1,9 +1,10 @@
 //! Rewrites of the graph that know what several operations mean together, one file each: batch normalisation folded into
 //! weights, and convolutions that take over the work around them.
 //!
-//! A rule of the latter kind finds its pattern, asks [`Costs`] for the time of the two ways, and takes the faster one; each choice is written
-//! down as a [`Decision`]. What cuDNN refuses stays as it was.
+//! A rule of the latter kind finds its pattern, asks [`Costs`] for the time of the two ways, and takes the faster one; each
+//! choice is written down as a [`Decision`]. What cuDNN refuses stays as it was.
 
+mod epilogue;
 pub mod fold_batch_norm;
 mod statistics;
 
@@ -37,6 +38,7 @@ pub struct Decision {
 pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec<Decision>)> {
     let mut chooser = Chooser { costs, decisions: Vec::new() };
     let graph = statistics::fuse(graph, &mut chooser)?;
+    let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     Ok((graph.without_dead_code()?, chooser.decisions))
 }
 
@@ -60,10 +62,10 @@ impl Chooser<'_> {
         let (chosen, reason) = match (&fused, &apart) {
             (Cost::Refused(reason), _) => (false, reason.clone()),
             (_, Cost::Refused(reason)) => (true, format!("the other way is refused: {reason}")),
-            (Cost::Microseconds(fused), Cost::Microseconds(apart)) if fused <= apart => {
+            (Cost::Microseconds(fused), Cost::Microseconds(apart)) if fused < apart => {
                 (true, "it is faster".into())
             }
-            _ => (false, "it is slower".into()),
+            _ => (false, "it is no faster".into()),
         };
         if !chosen {
             tracing::debug!(label, pattern, reason, "a convolution is left as it is");
@@ -93,6 +95,40 @@ impl Chooser<'_> {
             }
         }
         Ok(Cost::Microseconds(sum))
+    }
+}
+
+/// Who reads what.
+struct Readers {
+    readers: Vec<Vec<NodeId>>,
+    uses: Vec<u32>,
+}
+
+impl Readers {
+    fn new(graph: &Graph) -> Readers {
+        let mut readers = vec![Vec::new(); graph.nodes.len()];
+        for (id, node) in graph.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|input| readers[input.node as usize].push(id as NodeId));
+        }
+        Readers { readers, uses: graph.uses() }
+    }
+
+    /// The nodes that read a node's results, once for each time.
+    fn of(&self, id: NodeId) -> &[NodeId] {
+        &self.readers[id as usize]
+    }
+
+    /// Whether a root or an update is among a node's results.
+    fn is_wanted(&self, id: NodeId) -> bool {
+        self.uses[id as usize] as usize > self.of(id).len()
+    }
+
+    /// The one node that reads a node's result, once, if nothing else does.
+    fn only(&self, id: NodeId) -> Option<NodeId> {
+        match self.of(id) {
+            &[reader] if !self.is_wanted(id) => Some(reader),
+            _ => None,
+        }
     }
 }
 
