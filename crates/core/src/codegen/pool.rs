@@ -86,20 +86,29 @@ fn max_pool_with_places(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorTy
         parameters: "const T* __restrict__ x, T* __restrict__ y, u8* __restrict__ places",
         body: r#"
         const int top = row * SH - PH, left = column * SW - PW;
+        constexpr bool KEPT = KH * KW <= 16; // more would not fit the registers
+        const auto tap = [&](int k) { // the edge that an element is clamped to lies in the window too
+            return load<T, V>(x + ((n * H + clamp(top + k / KW, H)) * W + clamp(left + k % KW, W)) * C + c);
+        };
+        Vec<T, V> taps[KEPT ? KH * KW : 1];
         float best[V];
-        int place[V];
-        // The first element that lies in the image wins where all are -infinity.
-        EACH { best[j] = -__int_as_float(0x7f800000); place[j] = max(-top, 0) * KW + max(-left, 0); }
+        EACH best[j] = -__int_as_float(0x7f800000);
 #pragma unroll UNROLL
         for (int k = 0; k < KH * KW; ++k) {
+            taps[KEPT ? k : 0] = tap(k);
+            EACH best[j] = nan_max(to_float(taps[KEPT ? k : 0].v[j]), best[j]);
+        }
+        // The first element in the image that is the largest, or not a number.
+        int place[V];
+        EACH place[j] = 0;
+#pragma unroll UNROLL
+        for (int k = KH * KW - 1; k >= 0; --k) {
             const int h = top + k / KW, w = left + k % KW;
-            const bool inside = h >= 0 && h < H && w >= 0 && w < W;
-            const Vec<T, V> value = load<T, V>(x + ((n * H + clamp(h, H)) * W + clamp(w, W)) * C + c);
+            if (h < 0 || h >= H || w < 0 || w >= W) continue;
+            const Vec<T, V> value = KEPT ? taps[KEPT ? k : 0] : tap(k);
             EACH {
                 const float v = to_float(value.v[j]);
-                const bool wins = inside && (v > best[j] || (v != v && best[j] == best[j]));
-                best[j] = wins ? v : best[j];
-                place[j] = wins ? k : place[j];
+                place[j] = v == best[j] || v != v ? k : place[j];
             }
         }
         Vec<T, V> result;

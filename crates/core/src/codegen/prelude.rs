@@ -53,8 +53,13 @@ template <int V> __device__ __forceinline__ Vec<float, V> load_cached(const floa
 }
 
 // Not a number wins, as in PyTorch.
+#if __CUDA_ARCH__ >= 800
+__device__ __forceinline__ float nan_max(float a, float b) { float y; asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b)); return y; }
+__device__ __forceinline__ float nan_min(float a, float b) { float y; asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b)); return y; }
+#else
 __device__ __forceinline__ float nan_max(float a, float b) { return a > b || a != a ? a : b; }
 __device__ __forceinline__ float nan_min(float a, float b) { return a < b || a != a ? a : b; }
+#endif
 // A masked gradient is 0 even where the upstream one is infinite.
 __device__ __forceinline__ float chain(float gradient, float derivative) { return derivative == 0.0f ? 0.0f : gradient * derivative; }
 __device__ __forceinline__ float silu_derivative(float x) { float s = 1.0f / (1.0f + expf(-x)); return s * (1.0f + x * (1.0f - s)); }

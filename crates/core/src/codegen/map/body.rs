@@ -130,10 +130,11 @@ fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
             for (int a = 0; a < {down} * {across}; ++a) {{
                 const int p = h / {sh} - a / {across}, q = w / {sw} - a % {across}, r = h - p * {sh}, s = w - q * {sw};
                 const bool inside = p >= 0 && p < {p} && q >= 0 && q < {q} && r < {kh} && s < {kw};
+                const int tap = inside ? r * {kw} + s : -1;
                 const {index} at = ((row / {pixels}u * {p}u + min(max(p, 0), {p} - 1)) * {q}u + min(max(q, 0), {q} - 1)) * {channels}u + c;
                 const Vec<{ty}, V> value = load<{ty}, V>(in{input} + at);
                 const Vec<u8, V> place = load<u8, V>(in{places} + at);
-                EACH t{k}[j] += inside && place.v[j] == r * {kw} + s ? to_float(value.v[j]) : 0.0f; // max_pool2d_grad
+                EACH t{k}[j] += place.v[j] == tap ? to_float(value.v[j]) : 0.0f; // max_pool2d_grad
             }}
         }}
 ",

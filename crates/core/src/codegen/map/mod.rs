@@ -158,7 +158,12 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     }
     // Sums have few threads, so each has the more loads in flight.
     let tensors = spec.inputs.iter().filter(|input| input.access == Access::Full).count();
-    let unroll = if sums > 0 && tensors <= 2 { 8 } else { 4 };
+    let windows = spec.inputs.iter().any(|input| matches!(input.access, Access::Windows { .. }));
+    let unroll = match (windows, sums > 0 && tensors <= 2) {
+        (true, _) => 2, // each has several loads of its own
+        (false, true) => 8,
+        (false, false) => 4,
+    };
     source.push_str("    if (active) {\n");
     source.push_str(&body.hoisted);
     source.push_str(&format!(
