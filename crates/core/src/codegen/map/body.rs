@@ -122,25 +122,40 @@ fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
             let [_, h, w, channels] = spec.space;
             let crate::ops::pool::Windows { kernel, stride, padding, .. } = windows;
             let most = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]));
+            // The window of the pixel that lies furthest down and across, and where the pixel lies in it.
+            let place = match layout.tile {
+                Some([sh, sw]) => format!(
+                    "const int ph = tile_h + (e / {sw} + {top}) / {sh}, pw = tile_w + (e % {sw} + {left}) / {sw}, rh = (e / {sw} + {top}) % {sh}, rw = (e % {sw} + {left}) % {sw};
+            const {index} n = image;",
+                    top = padding[0],
+                    left = padding[1],
+                ),
+                None => format!(
+                    "const int h = (int)(row / {w}u % {h}u) + {top}, w = (int)(row % {w}u) + {left}, ph = h / {sh}, pw = w / {sw}, rh = h % {sh}, rw = w % {sw};
+            const {index} n = row / {pixels}u;",
+                    top = padding[0],
+                    left = padding[1],
+                    sh = stride[0],
+                    sw = stride[1],
+                    pixels = h * w,
+                ),
+            };
             format!(
                 "        float t{k}[V]; EACH t{k}[j] = 0.0f;
         {{
-            const int h = (int)(row / {w}u % {h}u) + {top}, w = (int)(row % {w}u) + {left};
+            {place}
 #pragma unroll
             for (int a = 0; a < {down} * {across}; ++a) {{
-                const int p = h / {sh} - a / {across}, q = w / {sw} - a % {across}, r = h - p * {sh}, s = w - q * {sw};
-                const bool inside = p >= 0 && p < {p} && q >= 0 && q < {q} && r < {kh} && s < {kw};
-                const int tap = inside ? r * {kw} + s : -1;
-                const {index} at = ((row / {pixels}u * {p}u + min(max(p, 0), {p} - 1)) * {q}u + min(max(q, 0), {q} - 1)) * {channels}u + c;
+                const int p = ph - a / {across}, q = pw - a % {across}, r = rh + a / {across} * {sh}, s = rw + a % {across} * {sw};
+                if (r >= {kh} || s >= {kw}) continue;
+                const int tap = p >= 0 && p < {p} && q >= 0 && q < {q} ? r * {kw} + s : -1;
+                const {index} at = ((n * {p}u + min(max(p, 0), {p} - 1)) * {q}u + min(max(q, 0), {q} - 1)) * {channels}u + c;
                 const Vec<{ty}, V> value = load<{ty}, V>(in{input} + at);
                 const Vec<u8, V> place = load<u8, V>(in{places} + at);
                 EACH t{k}[j] += place.v[j] == tap ? to_float(value.v[j]) : 0.0f; // max_pool2d_grad
             }}
         }}
 ",
-                pixels = h * w,
-                top = padding[0],
-                left = padding[1],
                 down = most[0],
                 across = most[1],
                 sh = stride[0],

@@ -29,6 +29,9 @@ pub(super) struct Layout {
     pub(super) tiles: usize,
     /// Threads across channels, and down rows.
     pub(super) block: [usize; 2],
+    /// The rows are pixels, and a thread takes them in tiles of this extent, one stride of the windows that it gathers
+    /// from: which window holds a pixel where is known when the kernel is compiled then.
+    pub(super) tile: Option<[usize; 2]>,
     /// Blocks put sums together: few of them, with many loads in flight each.
     pub(super) slices_share: bool,
     space: [usize; 4],
@@ -66,6 +69,7 @@ impl Layout {
             slices: 1,
             tiles: 1,
             block: [THREADS, 1],
+            tile: None,
             slices_share: false,
             space,
             kept,
@@ -77,6 +81,8 @@ impl Layout {
                 layout.slices = vectors.div_ceil(THREADS).min(most);
             }
             Form::Rows => {
+                layout.tile = tile(spec, outer);
+                let reduced = reduced / layout.tile.map_or(1, |[down, across]| down * across);
                 let groups = channels.div_ceil(width);
                 // Blocks side by side share the work of putting sums together.
                 let across = groups.min(if spec.sums.is_empty() { THREADS } else { SUMMING_ACROSS });
@@ -127,6 +133,17 @@ impl Layout {
         }
         terms.join(" + ")
     }
+}
+
+/// The stride of the windows that all gather from, where it divides the image and all pixels go into one result.
+fn tile(spec: &MapSpec, outer: usize) -> Option<[usize; 2]> {
+    let mut strides = spec.inputs.iter().filter_map(|input| match input.access {
+        Access::Windows { windows, .. } => Some(windows.stride),
+        _ => None,
+    });
+    let stride = strides.next()?;
+    let divides = spec.space[1].is_multiple_of(stride[0]) && spec.space[2].is_multiple_of(stride[1]);
+    (outer == 1 && divides && strides.all(|other| other == stride)).then_some(stride)
 }
 
 /// Whether an access needs neither row nor channel, only the element's index.

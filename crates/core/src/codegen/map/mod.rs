@@ -158,21 +158,42 @@ fn rows(spec: &MapSpec, layout: &Layout, parameters: &str) -> String {
     }
     // Sums have few threads, so each has the more loads in flight.
     let tensors = spec.inputs.iter().filter(|input| input.access == Access::Full).count();
-    let windows = spec.inputs.iter().any(|input| matches!(input.access, Access::Windows { .. }));
-    let unroll = match (windows, sums > 0 && tensors <= 2) {
-        (true, _) => 2, // each has several loads of its own
-        (false, true) => 8,
-        (false, false) => 4,
+    let unroll = match (layout.tile, sums > 0 && tensors <= 2) {
+        (Some(_), _) => 1,
+        (None, true) => 8,
+        (None, false) => 4,
     };
     source.push_str("    if (active) {\n");
     source.push_str(&body.hoisted);
+    let [_, h, w, _] = spec.space;
+    let [down_tile, across_tile] = layout.tile.unwrap_or([1, 1]);
+    let steps = reduced / (down_tile * across_tile);
+    let step = if spec.backwards { format!("({}u - r)", steps - 1) } else { "r".into() };
     source.push_str(&format!(
-        "#pragma unroll {unroll}\n        for ({index} r = slice * {down}u + threadIdx.y; r < {reduced}u; r += {}u) {{\n            const {index} row = {};\n            const {index} i = row * {channels}u + c;\n",
+        "#pragma unroll {unroll}\n        for ({index} r = slice * {down}u + threadIdx.y; r < {steps}u; r += {}u) {{\n",
         slices * down,
-        layout.row("outer", &if spec.backwards { format!("({}u - r)", reduced - 1) } else { "r".into() }),
     ));
+    match layout.tile {
+        None => source.push_str(&format!("            const {index} row = {};\n", layout.row("outer", &step))),
+        Some([sh, sw]) => source.push_str(&format!(
+            "            const {index} tile = {step}, image = tile / {}u;
+            const int tile_h = (int)(tile / {}u % {}u), tile_w = (int)(tile % {}u);
+#pragma unroll
+            for (int e = 0; e < {sh} * {sw}; ++e) {{
+            const {index} row = (image * {h}u + tile_h * {sh} + e / {sw}) * {w}u + tile_w * {sw} + e % {sw};\n",
+            h / sh * (w / sw),
+            w / sw,
+            h / sh,
+            w / sw,
+        )),
+    }
+    source.push_str(&format!("            const {index} i = row * {channels}u + c;\n"));
     source.push_str(&body.each);
-    source.push_str("        }\n    }\n");
+    source.push_str(if layout.tile.is_some() {
+        "        }\n        }\n    }\n"
+    } else {
+        "        }\n    }\n"
+    });
     if sums > 0 {
         source.push_str(&format!("    __shared__ float shared[{width}][{down}][{across}];\n"));
         for k in 0..sums {
