@@ -15,6 +15,7 @@ mod recompute;
 pub mod rules;
 pub mod schedule;
 pub mod simplify;
+pub mod split;
 
 pub use launch::{
     BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch,
