@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
+use crate::graph::Graph;
+use crate::plan::costs::Analytic;
+use crate::plan::{Decision, PlanOptions, rewrite};
 use crate::session::{Held, Rerun};
 use crate::types::{DType, TensorType};
-use crate::work::Work;
+use crate::work::{Work, WorkKey};
 
 /// Values that an executor keeps; only the executor knows how.
 pub type Buffer = Arc<dyn Any + Send + Sync>;
@@ -28,8 +31,13 @@ pub trait Executor: Send + Sync {
     }
     /// Does the work: computes the roots, and gives the states their new values. Returns the roots' buffers.
     fn run(&self, work: &Work) -> Result<Vec<Buffer>>;
-    /// Keeps work ready to be run again and again. Its first data leaves are [`Data::Input`]s; it has no scalars and
-    /// changes no states.
+    /// The graph that is planned for some work, after all rewrites, and what was chosen in them.
+    fn rewrite(&self, key: &WorkKey) -> Result<(Graph, Vec<Decision>)> {
+        let options = PlanOptions::default();
+        rewrite(&key.expand_for(options)?, options, &Analytic::default())
+    }
+    /// Keeps work ready to be run again and again. Its graph has been rewritten; its first data leaves are
+    /// [`Data::Input`](crate::Data::Input)s; it has no scalars and changes no states.
     fn hold(&self, work: Work) -> Result<Box<dyn Held>> {
         Ok(Box::new(Rerun::new(work)))
     }

@@ -9,8 +9,8 @@ use super::bind::{BoundPlan, Places};
 use super::{Gpu, PlanReport, PlanTimes, is_out_of_memory};
 use crate::device::{Buffer, Executor};
 use crate::error::{Error, Result};
+use crate::plan::lower;
 use crate::plan::memory::ALIGNMENT;
-use crate::plan::plan;
 use crate::session::{GpuRuns, Held, missing};
 use crate::tensor::Data;
 use crate::types::TensorType;
@@ -46,7 +46,7 @@ struct Output {
 impl Gpu {
     /// Plans, binds, runs once launch by launch, and captures.
     pub(super) fn hold_plan(&self, work: &Work) -> Result<HeldPlan> {
-        let plan = Arc::new(plan(&work.key.graph, self.options)?);
+        let plan = Arc::new(lower(&work.key.graph, self.options)?);
         let places = Places::of(self, work)?;
         let bind = || BoundPlan::alone(self, Arc::clone(&plan), work, places.clone());
         let bound = match bind() {

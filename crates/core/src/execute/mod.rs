@@ -25,7 +25,9 @@ use rustc_hash::FxHashMap;
 use crate::codegen::Target;
 use crate::device::{Buffer, Device, Executor};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, PlanOptions, plan};
+use crate::graph::Graph;
+use crate::plan::costs::Analytic;
+use crate::plan::{Decision, Plan, PlanOptions, lower, rewrite};
 use crate::session::Held;
 use crate::types::{Shape, TensorType};
 use crate::work::{Work, WorkKey};
@@ -111,11 +113,6 @@ impl Gpu {
             bound: AtomicU64::new(0),
             runs: AtomicU64::new(0),
         }
-    }
-
-    /// Which optimisations the planner makes.
-    pub fn options(&self) -> PlanOptions {
-        self.options
     }
 
     /// The CUDA device.
@@ -234,6 +231,11 @@ impl Gpu {
 }
 
 impl Gpu {
+    fn plan(&self, key: &WorkKey) -> Result<Plan> {
+        let (graph, decisions) = self.rewrite(key)?;
+        Ok(Plan { decisions, ..lower(&graph, self.options)? })
+    }
+
     /// Binds the plan of some work, which is made if need be; when memory is short, other plans give theirs up.
     fn bind(
         &self,
@@ -244,7 +246,7 @@ impl Gpu {
         let plan = match plans.get(&work.key) {
             Some(planned) => Arc::clone(&planned.plan),
             None => {
-                let plan = Arc::new(plan(&work.key.expand_for(self.options)?, self.options)?);
+                let plan = Arc::new(self.plan(&work.key)?);
                 self.planned.fetch_add(1, Ordering::Relaxed);
                 plans.insert(work.key.clone(), Planned { plan: Arc::clone(&plan), bound: Vec::new() });
                 plan
@@ -298,6 +300,10 @@ impl Executor for Gpu {
         let _shared = self.share_stream();
         let (to, from) = (self.device_buffer(to)?, self.device_buffer(from)?);
         Ok(self.device.stream().copy_device(&to, 0, &from, 0, ty.bytes())?)
+    }
+
+    fn rewrite(&self, key: &WorkKey) -> Result<(Graph, Vec<Decision>)> {
+        rewrite(&key.expand_for(self.options)?, self.options, &Analytic::default())
     }
 
     fn hold(&self, work: Work) -> Result<Box<dyn Held>> {

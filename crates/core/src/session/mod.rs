@@ -18,8 +18,8 @@ use crate::error::{Error, Origin, Result};
 use crate::execute::{PlanReport, PlanTimes};
 use crate::graph::Graph;
 use crate::ops::Op;
+use crate::plan::Decision;
 use crate::plan::split::{Given, Split, split};
-use crate::plan::{PlanOptions, passes};
 use crate::state::State;
 use crate::tensor::{Data, Element, Linearised, Mode, Tensor, linearise};
 use crate::types::TensorType;
@@ -83,6 +83,7 @@ struct Preparation {
 struct Ready {
     batch: usize,
     outputs: Vec<TensorType>,
+    decisions: Vec<Decision>,
     held: Box<dyn Held>,
     /// Its buffers are bound.
     preparation: Arc<Preparation>,
@@ -309,6 +310,11 @@ impl Session {
         self.plans[self.current].held.report()
     }
 
+    /// What the planner chose for the batch that ran last where it had a choice, and why.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.plans[self.current].decisions
+    }
+
     /// How long each launch of the plan of the batch that ran last takes by itself; nothing where there is no GPU.
     ///
     /// # Errors
@@ -368,14 +374,13 @@ impl Session {
         let types = types.filter(|_| batch > 0);
         let types = types.ok_or_else(|| invalid(format!("a batch of {batch} holds nothing, or too much")))?;
         let linearised = self.linearise(&types)?;
-        let options = self.device.gpu().map_or_else(PlanOptions::default, |gpu| gpu.options());
         let key = WorkKey {
             graph: linearised.graph,
             task: Task::Evaluate,
             precision: self.precision,
             deterministic: self.device.deterministic(),
         };
-        let whole = passes(&key.expand_for(options)?)?;
+        let (whole, decisions) = self.device.executor().rewrite(&key)?;
         let positions: Vec<Option<u32>> = (0..types.len())
             .map(|input| {
                 let is_it =
@@ -404,7 +409,7 @@ impl Session {
         let work = self.work(rest, rest_data.collect(), Vec::new(), Vec::new());
         let mut held = self.device.executor().hold(work)?;
         held.run(self.device.executor(), &[])?;
-        Ok(Ready { batch, outputs, held, preparation, last_run: self.runs })
+        Ok(Ready { batch, outputs, decisions, held, preparation, last_run: self.runs })
     }
 
     /// The network's trace for inputs of these types.
