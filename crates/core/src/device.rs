@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
+use crate::graph::Graph;
+use crate::plan::costs::Analytic;
+use crate::plan::{Decision, PlanOptions, rewrite};
+use crate::session::{Held, Rerun};
 use crate::types::{DType, TensorType};
-use crate::work::Work;
+use crate::work::{Work, WorkKey};
 
 /// Values that an executor keeps; only the executor knows how.
 pub type Buffer = Arc<dyn Any + Send + Sync>;
@@ -21,8 +25,22 @@ pub trait Executor: Send + Sync {
     fn duplicate(&self, buffer: &Buffer, ty: TensorType) -> Result<Buffer>;
     /// The bytes of a buffer's values, once they are known.
     fn download(&self, buffer: &Buffer, ty: TensorType) -> Result<Vec<u8>>;
+    /// Replaces the values of a buffer by those of another one, in place.
+    fn assign(&self, to: &Buffer, from: &Buffer, ty: TensorType) -> Result<()> {
+        self.overwrite(to, ty, &self.download(from, ty)?)
+    }
     /// Does the work: computes the roots, and gives the states their new values. Returns the roots' buffers.
     fn run(&self, work: &Work) -> Result<Vec<Buffer>>;
+    /// The graph that is planned for some work, after all rewrites, and what was chosen in them.
+    fn rewrite(&self, key: &WorkKey) -> Result<(Graph, Vec<Decision>)> {
+        let options = PlanOptions::default();
+        rewrite(&key.expand_for(options)?, options, &Analytic::default())
+    }
+    /// Keeps work ready to be run again and again. Its graph has been rewritten; its first data leaves are
+    /// [`Data::Input`](crate::Data::Input)s; it has no scalars and changes no states.
+    fn hold(&self, work: Work) -> Result<Box<dyn Held>> {
+        Ok(Box::new(Rerun::new(work)))
+    }
     /// The executor itself, for callers that know which one it is.
     fn as_any(&self) -> &dyn Any;
 }

@@ -112,6 +112,21 @@ pub enum Error {
         /// The state's name.
         name: String,
     },
+    /// A network that a session traces wanted to know its input's values.
+    #[error(
+        "the input of a session has no values while its network is traced: compute with it, but do not read it"
+    )]
+    InputRead,
+    /// Values were given to a session that do not fit one of its inputs.
+    #[error("input {index} of the session is {expected}, of any first extent, but {found}")]
+    SessionInput {
+        /// Which input.
+        index: usize,
+        /// What it is, with the first extent that the session was made with.
+        expected: TensorType,
+        /// What was given.
+        found: String,
+    },
     /// The CUDA layer failed.
     #[error(transparent)]
     Cuda(#[from] ocelli_cuda::Error),

@@ -39,6 +39,12 @@ impl Executor for Oracle {
         Ok(contents(buffer)?.to_bytes())
     }
 
+    fn assign(&self, to: &Buffer, from: &Buffer, _ty: TensorType) -> Result<()> {
+        let values = contents(from)?.clone();
+        *contents(to)? = values;
+        Ok(())
+    }
+
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
         let results = interpret(&work.key.expand()?, &bindings(work)?, self.rounding)?;
         for (state, value) in results.updates {
@@ -57,6 +63,7 @@ pub(crate) fn bindings(work: &Work) -> Result<Bindings> {
     let data = |(ty, data): &(TensorType, Data)| match data {
         Data::Host(bytes) => Ok(HostTensor::from_bytes(*ty, bytes)),
         Data::Device { buffer, .. } => Ok(contents(buffer)?.clone()),
+        Data::Input(_) => Err(Error::InputRead),
     };
     Ok(Bindings {
         data: work.data.iter().map(data).collect::<Result<_>>()?,

@@ -49,6 +49,10 @@ impl Executor for Recording {
         self.oracle.download(buffer, ty)
     }
 
+    fn assign(&self, to: &Buffer, from: &Buffer, ty: TensorType) -> Result<()> {
+        self.oracle.assign(to, from, ty)
+    }
+
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
         let record = (work.key.expand()?, bindings(work)?);
         self.recorder.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);

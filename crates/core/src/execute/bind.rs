@@ -64,6 +64,9 @@ pub(super) struct BoundPlan {
     last_run: u64,
 }
 
+/// Pinned buffers in the ring of a plan that is run without waiting.
+const RING: usize = 4;
+
 /// The memory of a bound plan.
 struct Memory {
     arena: DeviceBuffer,
@@ -83,12 +86,22 @@ enum Prepared {
 impl BoundPlan {
     /// Compiles, chooses engines, allocates.
     pub(super) fn new(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places) -> Result<BoundPlan> {
+        BoundPlan::with_ring(gpu, plan, work, places, RING)
+    }
+
+    /// The same for a plan whose every run is waited for.
+    pub(super) fn alone(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places) -> Result<BoundPlan> {
+        BoundPlan::with_ring(gpu, plan, work, places, 1)
+    }
+
+    fn with_ring(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places, ring: usize) -> Result<BoundPlan> {
         let prepared = prepare_all(gpu, &plan, work)?;
         let workspace_bytes = prepared.iter().map(Prepared::workspace_bytes).max().unwrap_or(0);
+        let _shared = gpu.share_stream();
         let device = gpu.cuda();
         let arena = device.alloc(plan.arena_bytes)?;
         let workspace = device.alloc(workspace_bytes)?;
-        let block = Block::new(device, work)?;
+        let block = Block::new(device, work, ring)?;
         let mut binder =
             Binder { gpu, plan: &plan, places: &places, block: &block, arena, workspace, kept: Vec::new() };
         let mut launches = Vec::with_capacity(prepared.len());
@@ -121,22 +134,41 @@ impl BoundPlan {
         let _range = nvtx::range("ocelli: run a plan");
         self.runs += 1;
         self.last_run = gpu.runs.load(Ordering::Relaxed);
-        self.block.fill(gpu, work)?;
         let device = gpu.cuda();
+        {
+            let _shared = gpu.share_stream();
+            self.block.fill(gpu, work)?;
+        }
         if self.replay.is_none() && self.runs > 1 && !self.launches.is_empty() {
+            let _alone = gpu.own_stream();
             let capture = device.stream().begin_capture()?;
             self.enqueue(gpu)?;
-            let keep: Vec<Box<dyn Any + Send + Sync>> = vec![
-                Box::new(Arc::clone(&self.memory)),
-                Box::new(Arc::clone(&self.launches)),
-                Box::new(self.places.clone()),
-            ];
-            self.replay = Some(capture.end()?.instantiate(keep)?);
+            self.replay = Some(capture.end()?.instantiate(self.kept())?);
         }
+        let _shared = gpu.share_stream();
         match &self.replay {
             Some(replay) => Ok(replay.launch(device.stream())?),
             None => self.enqueue(gpu),
         }
+    }
+
+    /// What the launches touch, for what replays them.
+    pub(super) fn kept(&self) -> Vec<Box<dyn Any + Send + Sync>> {
+        vec![
+            Box::new(Arc::clone(&self.memory)),
+            Box::new(Arc::clone(&self.launches)),
+            Box::new(self.places.clone()),
+        ]
+    }
+
+    /// The block.
+    pub(super) fn block(&self) -> &Block {
+        &self.block
+    }
+
+    /// The block, for writing.
+    pub(super) fn block_mut(&mut self) -> &mut Block {
+        &mut self.block
     }
 
     /// Enqueues all launches.
@@ -164,22 +196,29 @@ impl BoundPlan {
     /// Takes the roots' values out of the plan's memory: numbers go to the host, others to memory of their own.
     pub(super) fn roots(&self, gpu: &Gpu) -> Result<Vec<Buffer>> {
         let device = gpu.cuda();
+        let _shared = gpu.share_stream();
         let take = |&root: &BufferId| -> Result<Buffer> {
             let spec = &self.plan.buffers[root as usize];
-            let (from, offset) = match spec.class {
-                BufferClass::Arena(offset) => (&self.memory.arena, offset),
-                BufferClass::State(index) => (&self.places.states[index as usize], 0),
-                BufferClass::Data { index, .. } => self.block.source(index, &self.places.residents)?,
-                BufferClass::Scalar(slot) => self.block.scalar_source(slot),
-            };
+            let (from, offset) = self.root(root)?;
             if is_scalar(spec.ty) {
-                return Ok(Arc::new(GpuValue::Scalar(gpu.readbacks.start(device, from, offset)?)));
+                return Ok(Arc::new(GpuValue::Scalar(gpu.readbacks.start(device, &from, offset)?)));
             }
             let own = device.alloc(spec.ty.bytes())?;
-            device.stream().copy_device(&own, 0, from, offset, spec.ty.bytes())?;
+            device.stream().copy_device(&own, 0, &from, offset, spec.ty.bytes())?;
             Ok(Arc::new(GpuValue::Device(own)))
         };
         self.plan.roots.iter().map(take).collect()
+    }
+
+    /// Where a root lies when all launches are done.
+    pub(super) fn root(&self, root: BufferId) -> Result<(DeviceBuffer, usize)> {
+        let (from, offset) = match self.plan.buffers[root as usize].class {
+            BufferClass::Arena(offset) => (&self.memory.arena, offset),
+            BufferClass::State(index) => (&self.places.states[index as usize], 0),
+            BufferClass::Data { index, .. } => self.block.source(index, &self.places.residents)?,
+            BufferClass::Scalar(slot) => self.block.scalar_source(slot),
+        };
+        Ok((from.clone(), offset))
     }
 
     pub(super) fn report(&self) -> PlanReport {

@@ -3,7 +3,7 @@
 //! It holds the header (seed and step), the scalars, and the data leaves that are not resident. The host writes it into
 //! a ring of pinned buffers; a buffer is used again only when its copy is done.
 
-use ocelli_cuda::{Device, DeviceBuffer, Event, PinnedBuffer};
+use ocelli_cuda::{Device, DeviceBuffer, Event, PinnedBuffer, Stream};
 
 use super::Gpu;
 use crate::error::{Error, Result};
@@ -14,9 +14,6 @@ use crate::work::Work;
 
 /// Bytes of the header: seed (8), step (4), unused (4).
 const HEADER: usize = 16;
-/// Pinned buffers in the ring.
-const RING: usize = 4;
-
 pub(super) struct Block {
     memory: DeviceBuffer,
     ring: Vec<Slot>,
@@ -31,7 +28,8 @@ struct Slot {
 }
 
 impl Block {
-    pub(super) fn new(device: &Device, work: &Work) -> Result<Block> {
+    /// A block for this work, with so many pinned buffers in its ring.
+    pub(super) fn new(device: &Device, work: &Work, ring: usize) -> Result<Block> {
         let mut end = (HEADER + 4 * work.scalars.len()).next_multiple_of(ALIGNMENT);
         let mut data = Vec::with_capacity(work.data.len());
         for (ty, source) in &work.data {
@@ -47,10 +45,36 @@ impl Block {
         let slot = |_| Ok(Slot { memory: device.alloc_pinned(end)?, copied: device.stream().record()? });
         Ok(Block {
             memory: device.alloc(end)?,
-            ring: (0..RING).map(slot).collect::<Result<_>>()?,
+            ring: (0..ring.max(1)).map(slot).collect::<Result<_>>()?,
             next: 0,
             data,
         })
+    }
+
+    /// The memory on the GPU.
+    pub(super) fn memory(&self) -> &DeviceBuffer {
+        &self.memory
+    }
+
+    /// Where a data leaf that is not resident lies in the block.
+    pub(super) fn offset(&self, index: usize) -> Result<usize> {
+        let missing = || Error::Plan { pass: "bind", what: format!("data leaf {index} is not in the block") };
+        self.data.get(index).copied().flatten().ok_or_else(missing)
+    }
+
+    /// The pinned memory of a block with a ring of one, as long as no copy of it is under way.
+    pub(super) fn staging(&mut self) -> &mut [u8] {
+        self.ring[0].memory.as_mut_slice()
+    }
+
+    /// Sends the pinned memory of a block with a ring of one to the GPU.
+    pub(super) fn upload(&self, stream: &Stream) -> Result<()> {
+        self.upload_part(stream, 0, self.memory.len())
+    }
+
+    /// Sends a part of it.
+    pub(super) fn upload_part(&self, stream: &Stream, offset: usize, bytes: usize) -> Result<()> {
+        Ok(stream.copy_to_device(&self.memory, offset, &self.ring[0].memory, offset, bytes)?)
     }
 
     /// Where the header lies.
@@ -80,7 +104,7 @@ impl Block {
     pub(super) fn fill(&mut self, gpu: &Gpu, work: &Work) -> Result<()> {
         let stream = gpu.cuda().stream();
         let index = self.next;
-        self.next = (self.next + 1) % RING;
+        self.next = (self.next + 1) % self.ring.len();
         let slot = &mut self.ring[index];
         slot.copied.synchronize()?;
         let bytes = slot.memory.as_mut_slice();

@@ -7,6 +7,7 @@
 mod bind;
 mod block;
 mod convolution;
+mod held;
 mod launch;
 mod profile;
 mod readback;
@@ -14,7 +15,7 @@ mod report;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ocelli_cuda::cublaslt::CublasLt;
 use ocelli_cuda::{Device as CudaDevice, DeviceBuffer, MemoryStats};
@@ -24,7 +25,10 @@ use rustc_hash::FxHashMap;
 use crate::codegen::Target;
 use crate::device::{Buffer, Device, Executor};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, PlanOptions, plan};
+use crate::graph::Graph;
+use crate::plan::costs::Analytic;
+use crate::plan::{Decision, Plan, PlanOptions, lower, rewrite};
+use crate::session::Held;
 use crate::types::{Shape, TensorType};
 use crate::work::{Work, WorkKey};
 use bind::{BoundPlan, Places};
@@ -39,6 +43,8 @@ pub struct Gpu {
     cublaslt: OnceLock<CublasLt>,
     plans: Mutex<FxHashMap<WorkKey, Planned>>,
     readbacks: Arc<Readbacks>,
+    /// Held for writing while work is captured, when no other thread may use the stream, and for reading by those who do.
+    stream_use: RwLock<()>,
     options: PlanOptions,
     planned: AtomicU64,
     bound: AtomicU64,
@@ -101,6 +107,7 @@ impl Gpu {
             cublaslt: OnceLock::new(),
             plans: Mutex::new(FxHashMap::default()),
             readbacks: Arc::default(),
+            stream_use: RwLock::new(()),
             options,
             planned: AtomicU64::new(0),
             bound: AtomicU64::new(0),
@@ -176,6 +183,23 @@ impl Gpu {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Uses the stream beside others: what a capture of another thread recorded of it would not happen now.
+    fn share_stream(&self) -> RwLockReadGuard<'_, ()> {
+        self.stream_use.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the stream alone, for a capture.
+    fn own_stream(&self) -> RwLockWriteGuard<'_, ()> {
+        self.stream_use.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up the memory of all plans that are looked up.
+    fn give_up_plans(&self) -> Result<()> {
+        self.device.synchronize()?;
+        self.plans().values_mut().for_each(|planned| planned.bound.clear());
+        Ok(())
+    }
+
     fn value(buffer: &Buffer) -> Result<&GpuValue> {
         let foreign = || Error::Plan { pass: "execute", what: "a buffer belongs to another executor".into() };
         buffer.downcast_ref::<GpuValue>().ok_or_else(foreign)
@@ -207,6 +231,11 @@ impl Gpu {
 }
 
 impl Gpu {
+    fn plan(&self, key: &WorkKey) -> Result<Plan> {
+        let (graph, decisions) = self.rewrite(key)?;
+        Ok(Plan { decisions, ..lower(&graph, self.options)? })
+    }
+
     /// Binds the plan of some work, which is made if need be; when memory is short, other plans give theirs up.
     fn bind(
         &self,
@@ -217,7 +246,7 @@ impl Gpu {
         let plan = match plans.get(&work.key) {
             Some(planned) => Arc::clone(&planned.plan),
             None => {
-                let plan = Arc::new(plan(&work.key.expand_for(self.options)?, self.options)?);
+                let plan = Arc::new(self.plan(&work.key)?);
                 self.planned.fetch_add(1, Ordering::Relaxed);
                 plans.insert(work.key.clone(), Planned { plan: Arc::clone(&plan), bound: Vec::new() });
                 plan
@@ -238,15 +267,18 @@ impl Gpu {
 impl Executor for Gpu {
     fn upload(&self, ty: TensorType, bytes: &[u8]) -> Result<Buffer> {
         let memory = self.alloc(ty.bytes(), Some(&mut self.plans()))?;
+        let _shared = self.share_stream();
         self.device.stream().upload(&memory, 0, bytes)?;
         Ok(Arc::new(GpuValue::Device(memory)))
     }
 
     fn overwrite(&self, buffer: &Buffer, _: TensorType, bytes: &[u8]) -> Result<()> {
+        let _shared = self.share_stream();
         Ok(self.device.stream().upload(&self.device_buffer(buffer)?, 0, bytes)?)
     }
 
     fn duplicate(&self, buffer: &Buffer, ty: TensorType) -> Result<Buffer> {
+        let _shared = self.share_stream();
         let (from, to) = (self.device_buffer(buffer)?, self.device.alloc(ty.bytes())?);
         self.device.stream().copy_device(&to, 0, &from, 0, ty.bytes())?;
         Ok(Arc::new(GpuValue::Device(to)))
@@ -257,10 +289,27 @@ impl Executor for Gpu {
             GpuValue::Scalar(readback) => Ok(readback.wait()?.to_vec()),
             GpuValue::Device(memory) => {
                 let mut bytes = vec![0; ty.bytes()];
+                let _shared = self.share_stream();
                 self.device.stream().download(memory, 0, &mut bytes)?;
                 Ok(bytes)
             }
         }
+    }
+
+    fn assign(&self, to: &Buffer, from: &Buffer, ty: TensorType) -> Result<()> {
+        let _shared = self.share_stream();
+        let (to, from) = (self.device_buffer(to)?, self.device_buffer(from)?);
+        Ok(self.device.stream().copy_device(&to, 0, &from, 0, ty.bytes())?)
+    }
+
+    fn rewrite(&self, key: &WorkKey) -> Result<(Graph, Vec<Decision>)> {
+        rewrite(&key.expand_for(self.options)?, self.options, &Analytic::default())
+    }
+
+    fn hold(&self, work: Work) -> Result<Box<dyn Held>> {
+        self.planned.fetch_add(1, Ordering::Relaxed);
+        self.bound.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(self.hold_plan(&work)?))
     }
 
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {

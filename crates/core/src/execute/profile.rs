@@ -24,7 +24,7 @@ impl Gpu {
         bound.max_by_key(|bound| bound.launch_count()).map(|bound| self.time(bound)).transpose()
     }
 
-    fn time(&self, bound: &BoundPlan) -> Result<PlanTimes> {
+    pub(super) fn time(&self, bound: &BoundPlan) -> Result<PlanTimes> {
         let device = self.cuda();
         let stream = device.stream();
         let mut saved: Vec<(DeviceBuffer, DeviceBuffer)> = Vec::new();
@@ -50,11 +50,14 @@ impl Gpu {
     /// The median microseconds of one of `repeats` executions of `enqueue` in a CUDA graph.
     fn replay_time(&self, repeats: usize, mut enqueue: impl FnMut() -> Result<()>) -> Result<f32> {
         let stream = self.cuda().stream();
-        let capture = stream.begin_capture()?;
-        for _ in 0..repeats {
-            enqueue()?;
-        }
-        let graph = capture.end()?.instantiate(Vec::new())?;
+        let graph = {
+            let _alone = self.own_stream();
+            let capture = stream.begin_capture()?;
+            for _ in 0..repeats {
+                enqueue()?;
+            }
+            capture.end()?.instantiate(Vec::new())?
+        };
         graph.launch(stream)?;
         let mut times = Vec::with_capacity(REPLAYS);
         for _ in 0..REPLAYS {

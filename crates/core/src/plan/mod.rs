@@ -15,6 +15,7 @@ mod recompute;
 pub mod rules;
 pub mod schedule;
 pub mod simplify;
+pub mod split;
 
 pub use launch::{
     BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch,
@@ -86,16 +87,33 @@ pub fn plan(graph: &Graph, options: PlanOptions) -> Result<Plan> {
 /// # Errors
 /// As [`plan`], and what `costs` fails with.
 pub fn plan_with(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result<Plan> {
-    let mut graph = passes(graph)?;
-    let mut decisions = Vec::new();
-    if options.fuse_convolutions {
-        (graph, decisions) = fuse_convolutions(&graph, costs)?;
-        if cfg!(debug_assertions) {
-            verify(&graph, "fuse convolutions")?;
-        }
+    let (graph, decisions) = rewrite(graph, options, costs)?;
+    Ok(Plan { decisions, ..lower(&graph, options)? })
+}
+
+/// The first half of planning, from graph to graph: the passes and the rules.
+///
+/// # Errors
+/// As [`plan_with`].
+pub fn rewrite(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result<(Graph, Vec<Decision>)> {
+    let graph = passes(graph)?;
+    if !options.fuse_convolutions {
+        return Ok((graph, Vec::new()));
     }
-    let clusters = cluster::cluster(&graph, options);
-    Ok(Plan { decisions, ..schedule::schedule(&graph, &clusters, options)? })
+    let (graph, decisions) = fuse_convolutions(&graph, costs)?;
+    if cfg!(debug_assertions) {
+        verify(&graph, "fuse convolutions")?;
+    }
+    Ok((graph, decisions))
+}
+
+/// The second half: from a rewritten graph to launches.
+///
+/// # Errors
+/// As [`plan`].
+pub fn lower(graph: &Graph, options: PlanOptions) -> Result<Plan> {
+    let clusters = cluster::cluster(graph, options);
+    schedule::schedule(graph, &clusters, options)
 }
 
 /// The passes from graph to graph.

@@ -23,6 +23,8 @@ pub enum Data {
         /// Plans read it where it lies, instead of copying it into an input slot.
         resident: bool,
     },
+    /// The input of this number of a [`Session`](crate::Session): it has no values while the network is traced.
+    Input(usize),
 }
 
 /// A new value for a state, given when the tensor that carries it is evaluated.

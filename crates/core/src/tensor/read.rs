@@ -91,6 +91,9 @@ pub fn evaluate(tensors: &[&Tensor]) -> Result<()> {
 /// Runs a linearised trace and hands the roots' values to their tensors.
 pub(crate) fn run(linearised: &mut Linearised, request: Request, roots: &[&Tensor]) -> Result<()> {
     let Some(first) = roots.first() else { return Ok(()) };
+    if linearised.data.iter().any(|(_, data)| matches!(data, Data::Input(_))) {
+        return Err(Error::InputRead);
+    }
     let work = Work::new(first.device(), linearised, request);
     let buffers = first.device().executor().run(&work)?;
     linearised.graph = work.key.graph;
