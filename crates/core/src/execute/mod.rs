@@ -24,10 +24,11 @@ use rustc_hash::FxHashMap;
 use crate::codegen::Target;
 use crate::device::{Buffer, Device, Executor};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, PlanOptions, plan};
+use crate::plan::{Plan, PlanOptions, plan_with};
 use crate::types::{Shape, TensorType};
 use crate::work::{Work, WorkKey};
 use bind::{BoundPlan, Places};
+use convolution::{Chosen, Measured, Tuner, Wanted};
 use readback::{Readback, Readbacks};
 
 pub use report::{Counters, LaunchReport, LaunchTime, PlanReport, PlanTimes};
@@ -39,6 +40,10 @@ pub struct Gpu {
     cublaslt: OnceLock<CublasLt>,
     plans: Mutex<FxHashMap<WorkKey, Planned>>,
     readbacks: Arc<Readbacks>,
+    /// The engines chosen so far.
+    engines: Mutex<FxHashMap<Wanted, Chosen>>,
+    /// What times candidates, while a plan is made.
+    tuner: Mutex<Option<Tuner>>,
     options: PlanOptions,
     planned: AtomicU64,
     bound: AtomicU64,
@@ -101,6 +106,8 @@ impl Gpu {
             cublaslt: OnceLock::new(),
             plans: Mutex::new(FxHashMap::default()),
             readbacks: Arc::default(),
+            engines: Mutex::default(),
+            tuner: Mutex::default(),
             options,
             planned: AtomicU64::new(0),
             bound: AtomicU64::new(0),
@@ -172,6 +179,11 @@ impl Gpu {
         reports
     }
 
+    /// Gives up the memory in which candidates were timed.
+    fn finish_tuning(&self) {
+        *self.tuner.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn plans(&self) -> MutexGuard<'_, FxHashMap<WorkKey, Planned>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +229,10 @@ impl Gpu {
         let plan = match plans.get(&work.key) {
             Some(planned) => Arc::clone(&planned.plan),
             None => {
-                let plan = Arc::new(plan(&work.key.expand_for(self.options)?, self.options)?);
+                let (precision, deterministic) = (work.key.precision, work.key.deterministic);
+                let costs = Measured { gpu: self, precision, deterministic };
+                let graph = work.key.expand_for(self.options)?;
+                let plan = Arc::new(plan_with(&graph, self.options, &costs)?);
                 self.planned.fetch_add(1, Ordering::Relaxed);
                 plans.insert(work.key.clone(), Planned { plan: Arc::clone(&plan), bound: Vec::new() });
                 plan
