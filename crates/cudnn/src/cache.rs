@@ -17,11 +17,12 @@ use crate::engine::Engine;
 use crate::{OperationGraph, PlanOptions};
 
 /// What is kept of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) engine: Engine,
-    /// Whether it won a measurement.
-    pub(crate) tuned: bool,
+    /// The time with which it won a measurement; entries of before there were times lack it, and are measured anew.
+    #[serde(default)]
+    pub(crate) milliseconds: Option<f32>,
     /// cuDNN's description of the plan, with its kernel if one was compiled for it.
     pub(crate) json: String,
 }
@@ -63,10 +64,10 @@ impl DiskCache {
         graph: &OperationGraph,
         options: &PlanOptions,
         engine: &Engine,
-        tuned: bool,
+        milliseconds: Option<f32>,
         json: String,
     ) {
-        let entry = Entry { engine: engine.clone(), tuned, json };
+        let entry = Entry { engine: engine.clone(), milliseconds, json };
         let (Some(path), Ok(body)) = (self.path(graph, options), serde_json::to_string(&entry)) else {
             return;
         };

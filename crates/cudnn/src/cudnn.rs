@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ocelli_cuda::{Device, paths};
 
 use crate::handle::{Handle, Target};
-use crate::planner::{Planner, library};
+use crate::planner::{Planner, Time, Tuned, library};
 use crate::{OperationGraph, Plan, PlanOptions, Result, SoftmaxSpec, Version, softmax};
 
 /// cuDNN on a device: a handle bound to the device's compute stream, and the plans made with it.
@@ -82,14 +82,15 @@ impl Cudnn {
     /// The fastest plan by measurement, remembered in memory and on disk: see [`Planner::autotune`].
     ///
     /// # Errors
-    /// As [`plan`](Self::plan); an error of `time`'s that is no refusal.
+    /// As [`plan`](Self::plan); an error of `time`'s.
     pub fn autotune(
         &self,
         graph: &OperationGraph,
         options: &PlanOptions,
-        time: &mut dyn FnMut(&Plan) -> Result<Option<f32>>,
-    ) -> Result<Arc<Plan>> {
-        self.0.planner.autotune(graph, options, time)
+        limit: usize,
+        time: &mut Time<'_>,
+    ) -> Result<Tuned> {
+        self.0.planner.autotune(graph, options, limit, time)
     }
 
     /// Enqueues `y = softmax(x)`, or its logarithm, over the channels. `x` and `y` may be the same memory.

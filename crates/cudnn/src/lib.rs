@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use graph::{Constant, ConvolutionSpec, Operation, OperationGraph, PointwiseParameters, ReductionMode};
 pub use options::PlanOptions;
 pub use plan::{BoundPlan, Plan};
-pub use planner::Planner;
+pub use planner::{Planner, Time, Tuned};
 pub use pointwise::PointwiseMode;
 pub use softmax::SoftmaxSpec;
 pub use tensor::{DataType, TensorSpec};

@@ -14,6 +14,18 @@ use crate::handle::Target;
 use crate::lower::LoweredGraph;
 use crate::{Error, OperationGraph, Plan, PlanOptions, Result, Version};
 
+/// The fastest plan of a graph.
+#[derive(Debug, Clone)]
+pub struct Tuned {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The time that was measured, in this process or an earlier one.
+    pub milliseconds: f32,
+}
+
+/// Times candidates: the milliseconds of each, or `None` for those that are passed over.
+pub type Time<'a> = dyn FnMut(&[Plan]) -> Result<Vec<Option<f32>>> + 'a;
+
 /// Makes plans and keeps them, for a device at hand ([`Cudnn`](crate::Cudnn) holds one such) or for a described one.
 #[derive(Debug)]
 pub struct Planner {
@@ -28,8 +40,8 @@ pub struct Planner {
 #[derive(Debug, Default)]
 struct Known {
     plan: Option<Arc<Plan>>,
-    /// Whether `plan` won a measurement.
-    tuned: bool,
+    /// The time with which `plan` won a measurement.
+    milliseconds: Option<f32>,
     /// Engines that refused when they ran.
     refused: HashSet<String>,
 }
@@ -74,8 +86,8 @@ impl Planner {
             Some(Known { refused, .. }) => refused.clone(),
             None => HashSet::new(),
         };
-        if let Some((plan, tuned)) = self.restore(graph, options, &refused) {
-            return Ok(self.remember(graph, options, plan, tuned));
+        if let Some((plan, milliseconds)) = self.restore(graph, options, &refused) {
+            return Ok(self.remember(graph, options, plan, milliseconds));
         }
         let plan = Search::new(self, graph, options)?.find(|plan| match plan {
             Ok(plan) => !refused.contains(&plan.engine()),
@@ -84,8 +96,8 @@ impl Planner {
         match plan {
             Some(plan) => {
                 let plan = Arc::new(plan?);
-                self.store(graph, options, &plan, false);
-                Ok(self.remember(graph, options, plan, false))
+                self.store(graph, options, &plan, None);
+                Ok(self.remember(graph, options, plan, None))
             }
             None => Err(Error::NoEngine {
                 version: self.version,
@@ -115,7 +127,7 @@ impl Planner {
             known.refused.insert(refused.engine());
             if known.plan.as_ref().is_some_and(|plan| plan.engine() == refused.engine()) {
                 known.plan = None;
-                known.tuned = false;
+                known.milliseconds = None;
             }
         }
         self.plan(graph, options)
@@ -129,53 +141,45 @@ impl Planner {
         Search::new(self, graph, options)?.collect()
     }
 
-    /// The fastest plan by measurement: `time` runs a candidate and returns its milliseconds, or `None` to pass it over.
-    /// A candidate that [refuses](Error::is_refusal) is passed over too. The winner is remembered in memory and on disk;
-    /// a second call measures nothing.
+    /// The fastest plan by measurement: `time` is given the first `limit` candidates in the heuristics' order. The winner
+    /// is remembered in memory and on disk with its time; a second call measures nothing.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan); an error of `time`'s that is no refusal.
+    /// As [`plan`](Self::plan); [`Error::NoEngine`] when all are passed over; an error of `time`'s.
     pub fn autotune(
         &self,
         graph: &OperationGraph,
         options: &PlanOptions,
-        time: &mut dyn FnMut(&Plan) -> Result<Option<f32>>,
-    ) -> Result<Arc<Plan>> {
-        if let Some(Known { plan: Some(plan), tuned: true, .. }) = self.known().get(&key(graph, options)) {
-            return Ok(plan.clone());
+        limit: usize,
+        time: &mut Time<'_>,
+    ) -> Result<Tuned> {
+        if let Some(Known { plan: Some(plan), milliseconds: Some(milliseconds), .. }) =
+            self.known().get(&key(graph, options))
+        {
+            return Ok(Tuned { plan: plan.clone(), milliseconds: *milliseconds });
         }
-        if let Some((plan, true)) = self.restore(graph, options, &HashSet::new()) {
-            return Ok(self.remember(graph, options, plan, true));
+        if let Some((plan, Some(milliseconds))) = self.restore(graph, options, &HashSet::new()) {
+            let plan = self.remember(graph, options, plan, Some(milliseconds));
+            return Ok(Tuned { plan, milliseconds });
         }
-        let mut best: Option<(f32, Plan)> = None;
-        let mut candidates = 0;
-        let mut reason = "no candidate could be timed".to_owned();
-        for plan in Search::new(self, graph, options)? {
-            let plan = plan?;
-            candidates += 1;
-            match time(&plan) {
-                Ok(Some(ms)) if best.as_ref().is_none_or(|(fastest, _)| ms < *fastest) => {
-                    best = Some((ms, plan))
-                }
-                Ok(_) => {}
-                Err(error) if error.is_refusal() => reason = error.to_string(),
-                Err(error) => return Err(error),
-            }
-        }
-        let Some((ms, plan)) = best else {
+        let plans = Search::new(self, graph, options)?.take(limit.max(1)).collect::<Result<Vec<Plan>>>()?;
+        let times = time(&plans)?;
+        let candidates = plans.len();
+        let timed = plans.into_iter().zip(times).filter_map(|(plan, time)| Some((time?, plan)));
+        let Some((milliseconds, plan)) = timed.min_by(|(a, _), (b, _)| a.total_cmp(b)) else {
             return Err(Error::NoEngine {
                 version: self.version,
                 graph: graph.to_string(),
                 candidates,
                 excluded: 0,
                 options: options.to_string(),
-                reason,
+                reason: "no candidate could be timed".into(),
             });
         };
-        tracing::debug!(%graph, engine = %plan.engine(), ms, candidates, "autotuned");
+        tracing::debug!(%graph, engine = %plan.engine(), milliseconds, candidates, "autotuned");
         let plan = Arc::new(plan);
-        self.store(graph, options, &plan, true);
-        Ok(self.remember(graph, options, plan, true))
+        self.store(graph, options, &plan, Some(milliseconds));
+        Ok(Tuned { plan: self.remember(graph, options, plan, Some(milliseconds)), milliseconds })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(OperationGraph, PlanOptions), Known>> {
@@ -189,15 +193,15 @@ impl Planner {
         graph: &OperationGraph,
         options: &PlanOptions,
         plan: Arc<Plan>,
-        tuned: bool,
+        milliseconds: Option<f32>,
     ) -> Arc<Plan> {
         let mut known = self.known();
         let known = known.entry(key(graph, options)).or_default();
         match &known.plan {
-            Some(kept) if known.tuned || !tuned => kept.clone(),
+            Some(kept) if known.milliseconds.is_some() || milliseconds.is_none() => kept.clone(),
             _ => {
                 known.plan = Some(plan.clone());
-                known.tuned = tuned;
+                known.milliseconds = milliseconds;
                 plan
             }
         }
@@ -208,13 +212,13 @@ impl Planner {
         graph: &OperationGraph,
         options: &PlanOptions,
         refused: &HashSet<String>,
-    ) -> Option<(Arc<Plan>, bool)> {
+    ) -> Option<(Arc<Plan>, Option<f32>)> {
         let entry = self.disk.as_ref()?.load(graph, options)?;
         if refused.contains(&entry.engine.to_string()) {
             return None;
         }
         match Plan::from_json(&self.target, self.functions, graph, entry.engine, &entry.json) {
-            Ok(plan) => Some((Arc::new(plan), entry.tuned)),
+            Ok(plan) => Some((Arc::new(plan), entry.milliseconds)),
             Err(error) => {
                 tracing::debug!(%graph, %error, "a plan from the cache was rejected and is made anew");
                 None
@@ -222,10 +226,10 @@ impl Planner {
         }
     }
 
-    fn store(&self, graph: &OperationGraph, options: &PlanOptions, plan: &Plan, tuned: bool) {
+    fn store(&self, graph: &OperationGraph, options: &PlanOptions, plan: &Plan, milliseconds: Option<f32>) {
         if let Some(disk) = &self.disk {
             match plan.to_json() {
-                Ok(json) => disk.store(graph, options, plan.engine_settings(), tuned, json),
+                Ok(json) => disk.store(graph, options, plan.engine_settings(), milliseconds, json),
                 Err(error) => tracing::debug!(%graph, %error, "a plan cannot be kept on disk"),
             }
         }

@@ -322,7 +322,7 @@ fn autotune_picks_by_time_and_remembers() {
     let case = Case::new(&device, &Convolution::new(8, 14, 64, 64, 3), Direction::Forward, F16);
 
     let mut times = Vec::new();
-    let mut time = |plan: &Plan| {
+    let mut time_one = |plan: &Plan| -> ocelli_cudnn::Result<Option<f32>> {
         let workspace = device.alloc(plan.workspace_bytes())?;
         let run = || {
             // SAFETY: the case holds its tensors' memory; the events below are waited for.
@@ -337,18 +337,20 @@ fn autotune_picks_by_time_and_remembers() {
         times.push((plan.engine(), ms));
         Ok(Some(ms))
     };
-    let winner = cudnn.autotune(&case.graph, &options, &mut time).unwrap();
+    let mut time = |plans: &[Plan]| plans.iter().map(&mut time_one).collect();
+    let winner = cudnn.autotune(&case.graph, &options, 20, &mut time).unwrap();
     let fastest = times.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert!(times.len() > 1);
-    assert_eq!(winner.engine(), fastest.0);
-    case.check(&device, &winner, 1e-3);
+    assert_eq!((winner.plan.engine(), winner.milliseconds), *fastest);
+    case.check(&device, &winner.plan, 1e-3);
 
-    let mut never = |_: &Plan| panic!("measured again");
-    assert_eq!(cudnn.autotune(&case.graph, &options, &mut never).unwrap().engine(), winner.engine());
+    let mut never = |_: &[Plan]| panic!("measured again");
+    let again = cudnn.autotune(&case.graph, &options, 20, &mut never).unwrap();
+    assert_eq!(again.plan.engine(), winner.plan.engine());
     // Another handle finds the winner on disk, and its plan runs.
-    let restored = Cudnn::new(&device).unwrap().autotune(&case.graph, &options, &mut never).unwrap();
-    assert_eq!(restored.engine(), winner.engine());
-    case.check(&device, &restored, 1e-3);
+    let restored = Cudnn::new(&device).unwrap().autotune(&case.graph, &options, 20, &mut never).unwrap();
+    assert_eq!(restored.plan.engine(), winner.plan.engine());
+    case.check(&device, &restored.plan, 1e-3);
 }
 
 #[test]

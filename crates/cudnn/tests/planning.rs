@@ -12,6 +12,7 @@ use ocelli_cudnn::{
     BehaviorNote, Constant, DataType, Error, NumericalNote, Operation, OperationGraph, PlanOptions, Planner,
     PointwiseMode, PointwiseParameters, ReductionMode, TensorSpec,
 };
+use sha2::{Digest, Sha256};
 
 use DataType::{BF16, F16, F32};
 
@@ -321,25 +322,24 @@ fn autotune_takes_the_fastest_and_remembers_it_on_disk() {
     let first = planner();
     let candidates = first.candidates(&graph, &options).unwrap();
     let wanted = candidates[candidates.len() - 2].engine();
-    let refusal = || Error::Cudnn { call: "test".into(), status: 3000, name: "".into(), reason: "".into() };
 
     let first = first.with_cache(directory.path());
     let mut measured = 0;
-    let mut time = |plan: &ocelli_cudnn::Plan| {
-        measured += 1;
-        match measured {
-            1 => Err(refusal()),
-            2 => Ok(None),
-            _ => Ok(Some(if plan.engine() == wanted { 1.0 } else { 2.0 })),
-        }
+    let mut time = |plans: &[ocelli_cudnn::Plan]| {
+        measured += plans.len();
+        let time = |plan: &ocelli_cudnn::Plan| if plan.engine() == wanted { 1.0 } else { 2.0 };
+        // The first is passed over.
+        Ok(plans.iter().enumerate().map(|(i, plan)| (i > 0).then(|| time(plan))).collect())
     };
-    assert_eq!(first.autotune(&graph, &options, &mut time).unwrap().engine(), wanted);
+    let tuned = first.autotune(&graph, &options, 100, &mut time).unwrap();
+    assert_eq!((tuned.plan.engine(), tuned.milliseconds), (wanted.clone(), 1.0));
     assert_eq!(measured, candidates.len());
     assert_eq!(first.plan(&graph, &options).unwrap().engine(), wanted);
 
     let second = planner().with_cache(directory.path());
-    let mut never = |_: &ocelli_cudnn::Plan| panic!("measured again");
-    assert_eq!(second.autotune(&graph, &options, &mut never).unwrap().engine(), wanted);
+    let mut never = |_: &[ocelli_cudnn::Plan]| panic!("measured again");
+    let tuned = second.autotune(&graph, &options, 100, &mut never).unwrap();
+    assert_eq!((tuned.plan.engine(), tuned.milliseconds), (wanted.clone(), 1.0));
     let third = planner().with_cache(directory.path());
     let restored = third.plan(&graph, &options).unwrap();
     assert_eq!(restored.engine(), wanted);
@@ -360,23 +360,49 @@ fn autotune_measures_where_a_plan_was_only_looked_up() {
     let options = PlanOptions::default();
     let planner = planner().with_cache(directory.path());
     let looked_up = planner.plan(&graph, &options).unwrap();
-    let mut time =
-        |plan: &ocelli_cudnn::Plan| Ok(Some(if plan.engine() == looked_up.engine() { 2.0 } else { 1.0 }));
-    let tuned = planner.autotune(&graph, &options, &mut time).unwrap();
+    let mut time = |plans: &[ocelli_cudnn::Plan]| {
+        assert_eq!(plans.len(), 3, "no more than were asked for");
+        let time = |plan: &ocelli_cudnn::Plan| if plan.engine() == looked_up.engine() { 2.0 } else { 1.0 };
+        Ok(plans.iter().map(|plan| Some(time(plan))).collect())
+    };
+    let tuned = planner.autotune(&graph, &options, 3, &mut time).unwrap().plan;
     assert_ne!(tuned.engine(), looked_up.engine());
     assert!(Arc::ptr_eq(&tuned, &planner.plan(&graph, &options).unwrap()));
 }
 
 #[test]
 #[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
-fn autotune_passes_on_an_error_that_is_no_refusal() {
+fn autotune_passes_on_an_error() {
     let graph = Convolution::new(8, 28, 64, 64, 3).graph(Direction::Forward, F16);
     let failure =
         || Error::Cudnn { call: "test".into(), status: 5001, name: "".into(), reason: "broken".into() };
-    let result = planner().autotune(&graph, &PlanOptions::default(), &mut |_| Err(failure()));
+    let result = planner().autotune(&graph, &PlanOptions::default(), 9, &mut |_| Err(failure()));
     assert!(matches!(result, Err(Error::Cudnn { status: 5001, .. })), "{result:?}");
-    let result = planner().autotune(&graph, &PlanOptions::default(), &mut |_| Ok(None));
+    let result =
+        planner().autotune(&graph, &PlanOptions::default(), 9, &mut |plans| Ok(vec![None; plans.len()]));
     assert!(matches!(result, Err(Error::NoEngine { .. })), "{result:?}");
+}
+
+/// Entries once said only that a plan had won: how fast it was must be measured again, not guessed.
+#[test]
+#[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
+fn an_entry_without_a_time_is_measured_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let graph = Convolution::new(8, 28, 64, 64, 3).graph(Direction::Forward, F16);
+    let options = PlanOptions::default();
+    let looked_up = planner().with_cache(directory.path()).plan(&graph, &options).unwrap();
+    let file = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&file).unwrap();
+    let body = text.split_once('\n').unwrap().1;
+    let old = body.replacen("\"milliseconds\":null", "\"tuned\":true", 1);
+    assert_ne!(body, old);
+    let checksum: String = Sha256::digest(old.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&file, format!("{checksum}\n{old}")).unwrap();
+
+    let planner = planner().with_cache(directory.path());
+    assert_eq!(planner.plan(&graph, &options).unwrap().engine(), looked_up.engine());
+    let mut time = |plans: &[ocelli_cudnn::Plan]| Ok(vec![Some(7.0); plans.len()]);
+    assert_eq!(planner.autotune(&graph, &options, 2, &mut time).unwrap().milliseconds, 7.0);
 }
 
 #[test]

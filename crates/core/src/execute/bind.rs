@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ocelli_cuda::cublaslt::{MatmulSpec, ScalarType};
 use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
-use ocelli_cudnn::Plan as Engine;
 
 use super::block::Block;
-use super::convolution::{self, uid};
+use super::convolution::{self, Engine, Wanted};
 use super::launch::BoundLaunch;
 use super::report::{LaunchReport, PlanReport};
 use super::{Gpu, GpuValue, is_scalar};
@@ -78,7 +77,7 @@ struct Memory {
 /// A launch whose workspace is not placed yet.
 enum Prepared {
     Kernel(Kernel),
-    Convolution(Arc<Engine>),
+    Convolution(Engine),
     Matmul(ocelli_cuda::cublaslt::MatmulPlan),
     Copy(usize),
 }
@@ -96,6 +95,7 @@ impl BoundPlan {
 
     fn with_ring(gpu: &Gpu, plan: Arc<Plan>, work: &Work, places: Places, ring: usize) -> Result<BoundPlan> {
         let prepared = prepare_all(gpu, &plan, work)?;
+        gpu.finish_tuning();
         let workspace_bytes = prepared.iter().map(Prepared::workspace_bytes).max().unwrap_or(0);
         let _shared = gpu.share_stream();
         let device = gpu.cuda();
@@ -228,6 +228,7 @@ impl BoundPlan {
         };
         PlanReport {
             launches: self.plan.launches.iter().zip(&self.how).map(launch).collect(),
+            decisions: self.plan.decisions.clone(),
             arena_bytes: self.plan.arena_bytes,
             workspace_bytes: self.memory.workspace.len(),
             replayed: self.replay.is_some(),
@@ -250,7 +251,7 @@ impl Prepared {
     fn describe(&self) -> String {
         match self {
             Prepared::Kernel(kernel) => kernel.name.clone(),
-            Prepared::Convolution(engine) => engine.engine(),
+            Prepared::Convolution(engine) => engine.describe(),
             Prepared::Matmul(plan) => format!("cuBLASLt {}", plan.spec()),
             Prepared::Copy(bytes) => format!("copy of {bytes} bytes"),
         }
@@ -312,8 +313,9 @@ fn prepare(gpu: &Gpu, launch: &Launch, work: &Work) -> Result<Prepared> {
     Ok(match &launch.kind {
         LaunchKind::Kernel(spec) => Prepared::Kernel(generate(spec, &gpu.target())?),
         LaunchKind::Convolution(convolution) => {
-            let key = &work.key;
-            Prepared::Convolution(convolution::engine(gpu, convolution, key.precision, key.deterministic)?)
+            let (precision, deterministic) = (work.key.precision, work.key.deterministic);
+            let wanted = Wanted { convolution: *convolution, precision, deterministic };
+            Prepared::Convolution(convolution::choose(gpu, wanted)?.engine)
         }
         LaunchKind::Matmul(matmul) => {
             let limit = 32 << 20;
@@ -384,15 +386,11 @@ impl Binder<'_> {
                 let LaunchKind::Convolution(convolution) = launch.kind else {
                     return Err(Error::Plan { pass: "bind", what: "no convolution".into() });
                 };
-                let operands = convolution.reads().into_iter().zip(reads);
-                let operands = operands.chain(convolution.writes().into_iter().zip(writes));
-                let pointers: Vec<(i64, u64)> =
-                    operands.map(|(operand, address)| (uid(operand), address)).collect();
-                BoundLaunch::Convolution(engine.bind(&pointers, self.workspace.ptr())?)
+                engine.bind(&convolution, &reads, &writes, self.workspace.ptr())?
             }
             Prepared::Matmul(plan) => {
                 let workspace = self.workspace.ptr();
-                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], workspace }
+                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], bias: 0, workspace }
             }
             Prepared::Copy(bytes) => BoundLaunch::Copy {
                 from: self.place(launch.reads[0])?,

@@ -19,7 +19,7 @@ pub(super) enum BoundLaunch {
     /// A convolution.
     Convolution(BoundEngine),
     /// A matrix product.
-    Matmul { plan: MatmulPlan, a: u64, b: u64, d: u64, workspace: u64 },
+    Matmul { plan: MatmulPlan, a: u64, b: u64, d: u64, bias: u64, workspace: u64 },
     /// A copy between two places that are kept, from and to with their offsets.
     Copy { from: (DeviceBuffer, usize), to: (DeviceBuffer, usize), bytes: usize },
 }
@@ -38,9 +38,9 @@ impl BoundLaunch {
                 // SAFETY: as above; the workspace is at least as large as the engine asked for.
                 unsafe { engine.execute()? };
             }
-            BoundLaunch::Matmul { plan, a, b, d, workspace } => {
+            BoundLaunch::Matmul { plan, a, b, d, bias, workspace } => {
                 // SAFETY: as above.
-                unsafe { plan.execute(stream, *a, *b, *d, 0, *workspace, 1.0, 0.0)? };
+                unsafe { plan.execute(stream, *a, *b, *d, *bias, *workspace, 1.0, 0.0)? };
             }
             BoundLaunch::Copy { from, to, bytes } => {
                 stream.copy_device(&to.0, to.1, &from.0, from.1, *bytes)?;
@@ -60,9 +60,27 @@ pub(super) fn convolve_once(
     unsafe { engine.execute(pointers, workspace) }
 }
 
-/// Launches the kernel that fills a tensor with random numbers, whose arguments the caller made for it.
-pub(super) fn fill(function: &Function, stream: &Stream, args: &KernelArgs) -> ocelli_cuda::Result<()> {
-    // SAFETY: the arguments are the address of a buffer, its number of elements and a flag, as the kernel declares them;
-    // the buffer is freed in stream order.
-    unsafe { function.launch(stream, [1024, 1, 1], [256, 1, 1], 0, args) }
+/// Runs a matrix product once, likewise; the operands are its two factors and its result.
+pub(super) fn multiply_once(
+    plan: &MatmulPlan,
+    stream: &Stream,
+    [a, b, d]: [u64; 3],
+    bias: u64,
+    workspace: u64,
+) -> ocelli_cuda::Result<()> {
+    // SAFETY: as above.
+    unsafe { plan.execute(stream, a, b, d, bias, workspace, 1.0, 0.0) }
+}
+
+/// Launches a kernel that tuning needs, with arguments that the caller made for it.
+pub(super) fn run_helper(
+    function: &Function,
+    stream: &Stream,
+    blocks: u32,
+    args: &KernelArgs,
+) -> ocelli_cuda::Result<()> {
+    let threads = if blocks == 1 { 1 } else { 256 };
+    // SAFETY: the arguments are what the kernel declares, and the buffer among them, if there is one, is as large as they
+    // say and freed in stream order.
+    unsafe { function.launch(stream, [blocks, 1, 1], [threads, 1, 1], 0, args) }
 }

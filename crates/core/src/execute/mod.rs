@@ -26,12 +26,12 @@ use crate::codegen::Target;
 use crate::device::{Buffer, Device, Executor};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::costs::Analytic;
 use crate::plan::{Decision, Plan, PlanOptions, lower, rewrite};
 use crate::session::Held;
 use crate::types::{Shape, TensorType};
 use crate::work::{Work, WorkKey};
 use bind::{BoundPlan, Places};
+use convolution::{Chosen, Measured, Tuner, Wanted};
 use readback::{Readback, Readbacks};
 
 pub use report::{Counters, LaunchReport, LaunchTime, PlanReport, PlanTimes};
@@ -45,6 +45,10 @@ pub struct Gpu {
     readbacks: Arc<Readbacks>,
     /// Held for writing while work is captured, when no other thread may use the stream, and for reading by those who do.
     stream_use: RwLock<()>,
+    /// The engines chosen so far.
+    engines: Mutex<FxHashMap<Wanted, Chosen>>,
+    /// What times candidates, while a plan is made.
+    tuner: Mutex<Option<Tuner>>,
     options: PlanOptions,
     planned: AtomicU64,
     bound: AtomicU64,
@@ -108,6 +112,8 @@ impl Gpu {
             plans: Mutex::new(FxHashMap::default()),
             readbacks: Arc::default(),
             stream_use: RwLock::new(()),
+            engines: Mutex::default(),
+            tuner: Mutex::default(),
             options,
             planned: AtomicU64::new(0),
             bound: AtomicU64::new(0),
@@ -177,6 +183,11 @@ impl Gpu {
             plans.values().flat_map(|p| p.bound.iter().map(BoundPlan::report)).collect();
         reports.sort_by_key(|report| report.last_run);
         reports
+    }
+
+    /// Gives up the memory in which candidates were timed.
+    fn finish_tuning(&self) {
+        *self.tuner.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn plans(&self) -> MutexGuard<'_, FxHashMap<WorkKey, Planned>> {
@@ -303,7 +314,8 @@ impl Executor for Gpu {
     }
 
     fn rewrite(&self, key: &WorkKey) -> Result<(Graph, Vec<Decision>)> {
-        rewrite(&key.expand_for(self.options)?, self.options, &Analytic::default())
+        let costs = Measured { gpu: self, precision: key.precision, deterministic: key.deterministic };
+        rewrite(&key.expand_for(self.options)?, self.options, &costs)
     }
 
     fn hold(&self, work: Work) -> Result<Box<dyn Held>> {

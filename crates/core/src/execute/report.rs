@@ -1,5 +1,7 @@
 //! What plans consist of, for `--profile` and for tests that hold it.
 
+use crate::plan::Decision;
+
 /// How often things happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -16,6 +18,8 @@ pub struct Counters {
 pub struct PlanReport {
     /// Its launches, in order.
     pub launches: Vec<LaunchReport>,
+    /// What the planner chose where it had a choice, and why.
+    pub decisions: Vec<Decision>,
     /// Bytes of what lives within a step.
     pub arena_bytes: usize,
     /// Bytes of scratch space that launches use one after the other.

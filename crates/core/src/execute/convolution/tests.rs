@@ -1,9 +1,11 @@
 //! What the rules make has plans of cuDNN's, and what they take for refused has none: for a described H200, with no GPU.
+//! Convolutions that are matrix products are the right ones.
 
 use ocelli_cudnn::{BehaviorNote, Planner};
 
 use super::*;
-use crate::ops::{Conv2d, ConvFusion};
+use crate::ops::Conv2d;
+use crate::plan::ConvolutionKind;
 use crate::plan::costs::refusal;
 use crate::types::{Shape, TensorType};
 
@@ -186,4 +188,75 @@ fn refusals_are_cudnns() {
         }
     }
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The convolution's formula, and the product's on the same numbers.
+#[test]
+fn convolutions_of_single_pixels_are_products() {
+    let (n, size, c, k) = (2, 3, 5, 4);
+    let pixels = n * size * size;
+    let numbers = |count: usize, seed: usize| -> Vec<i64> {
+        (0..count).map(|i| ((i * 7 + seed) * 31 % 17) as i64 - 8).collect()
+    };
+    let (x, w, y) = (numbers(pixels * c, 1), numbers(k * c, 2), numbers(pixels * k, 3));
+    for kind in [ConvolutionKind::Forward, ConvolutionKind::BackwardData, ConvolutionKind::BackwardFilter] {
+        let plain = Convolution { kind, ..forward(DType::F16, n, [c, k, 1, 1, size], 1) };
+        let mut expected = vec![0; plain.operand(plain.writes()[0]).shape.elements()];
+        for pixel in 0..pixels {
+            for (filter, channel) in (0..k).flat_map(|filter| (0..c).map(move |channel| (filter, channel))) {
+                let at = [pixel * c + channel, filter * c + channel, pixel * k + filter];
+                match kind {
+                    ConvolutionKind::Forward => expected[at[2]] += x[at[0]] * w[at[1]],
+                    ConvolutionKind::BackwardData => expected[at[0]] += y[at[2]] * w[at[1]],
+                    ConvolutionKind::BackwardFilter => expected[at[1]] += x[at[0]] * y[at[2]],
+                }
+            }
+        }
+        let Product { spec, a, b, d } = product(&plain, Precision::mixed_f16()).unwrap();
+        assert_eq!(plain.writes(), [d]);
+        let numbers_of = |operand| match operand {
+            Operand::X => &x,
+            Operand::W => &w,
+            _ => &y,
+        };
+        let (a, b) = (numbers_of(a), numbers_of(b));
+        let mut found = vec![0; spec.m * spec.n];
+        for (row, column) in (0..spec.m).flat_map(|row| (0..spec.n).map(move |column| (row, column))) {
+            for inner in 0..spec.k {
+                let left = if spec.transpose_a { inner * spec.m + row } else { row * spec.k + inner };
+                let right = if spec.transpose_b { column * spec.k + inner } else { inner * spec.n + column };
+                found[row * spec.n + column] += a[left] * b[right];
+            }
+        }
+        assert_eq!(found, expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn other_convolutions_are_no_products() {
+    let plain = forward(DType::F16, 2, [8, 8, 1, 1, 5], 1);
+    let is_product = |convolution: Convolution| product(&convolution, Precision::mixed_f16()).is_some();
+    assert!(is_product(plain) && is_product(Convolution { fusion: BIAS, ..plain }));
+    for (fusion, fits) in EPILOGUES.into_iter().zip([true, true, false, false]) {
+        assert_eq!(is_product(Convolution { fusion, ..plain }), fits);
+    }
+    assert!(!is_product(Convolution { fusion: STATISTICS, ..plain }));
+    assert!(!is_product(forward(DType::F16, 2, [8, 8, 3, 1, 5], 1)));
+    assert!(!is_product(forward(DType::F16, 2, [8, 8, 1, 2, 5], 1)));
+    assert!(!is_product(forward(DType::F16, 2, [8, 8, 1, 1, 5], 2)));
+    let padded = Conv2d { padding: [1, 1], ..Conv2d::default() };
+    assert!(!is_product(Convolution { conv: padded, y: Shape::nhwc(2, 7, 7, 8), ..plain }));
+}
+
+#[test]
+#[cfg_attr(not(ocelli_nvrtc), ignore = "needs NVRTC (set OCELLI_NVRTC)")]
+fn what_tuning_needs_compiles() {
+    let source = ocelli_cuda::KernelSource {
+        name: "tuning".into(),
+        source: tuning::SOURCE.into(),
+        options: Vec::new(),
+    };
+    for architecture in ["sm_75", "sm_80", "sm_90"] {
+        ocelli_cuda::kernel::compile_cubin(&source, architecture).unwrap();
+    }
 }
