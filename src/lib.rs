@@ -43,6 +43,9 @@ pub use ocelli_cudnn as cudnn;
 /// Datasets.
 #[cfg(feature = "data")]
 pub use ocelli_data as data;
+/// Networks.
+#[cfg(feature = "models")]
+pub use ocelli_models as models;
 
 /// What most programs need.
 pub mod prelude {

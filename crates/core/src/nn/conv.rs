@@ -73,7 +73,8 @@ impl Conv2d {
         let params = params.as_ref();
         let window = config.kernel * config.kernel;
         let per_group = inputs / config.groups.max(1);
-        let fans = Fans { fan_in: per_group * window, fan_out: outputs / config.groups.max(1) * window };
+        // PyTorch counts all outputs, of all groups, as those that an input leads to.
+        let fans = Fans { fan_in: per_group * window, fan_out: outputs * window };
         let shape = Shape::nhwc(outputs, config.kernel, config.kernel, per_group);
         Ok(Conv2d {
             weight: params.parameter("weight", shape, fans, config.init)?,

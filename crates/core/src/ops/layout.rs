@@ -193,6 +193,12 @@ impl Tensor {
         self.apply(Op::ChannelSlice(ChannelSlice { start, length }), &[], Origin::caller())
     }
 
+    /// The channels from `before` on, among `total` channels; zeros in the others.
+    #[track_caller]
+    pub fn channel_pad(&self, before: usize, total: usize) -> Result<Tensor> {
+        self.apply(Op::ChannelPad(ChannelPad { before, total }), &[], Origin::caller())
+    }
+
     /// Interleaves the channels of `groups` groups (ShuffleNet).
     #[track_caller]
     pub fn channel_shuffle(&self, groups: usize) -> Result<Tensor> {
