@@ -2,21 +2,23 @@
 # Builds the tests, examples and benches here, for a machine that has a GPU but no Rust.
 #
 #   scripts/bundle-gpu.sh [--tests] [--examples] [--benches] [-p PACKAGE]...
+#   scripts/bundle-gpu.sh --bench resnet --example resnet --test training ...
 #
-# Without a kind all three are built, without a package all packages. The result is gpu-bundle/, to be copied to the
-# machine beside the sources some tests read; `gpu-bundle/run.sh` there runs the tests.
+# A kind takes all of its programs, a name (`--test`, `--example`, `--bench`; a shell pattern will do) those that bear it:
+# a few programs build sooner and make a small bundle. Without either all three kinds are built, without a package all
+# packages. The result is gpu-bundle/, to be copied to the machine beside the sources some tests read;
+# `gpu-bundle/run.sh` there runs the tests.
 # Needs: Rust, a C compiler, binutils, Python 3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '4,8s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
 
 kinds=() packages=()
 while (($#)); do
     case $1 in
-        --tests) kinds+=(--tests) ;;
-        --examples) kinds+=(--examples) ;;
-        --benches) kinds+=(--benches) ;;
+        --tests | --examples | --benches) kinds+=("$1") ;;
+        --test | --example | --bench) kinds+=("$1" "${2:?$1 needs a name}") && shift ;;
         -p | --package) packages+=(-p "${2:?$1 needs a package}") && shift ;;
         -h | --help) usage && exit ;;
         *) usage >&2 && exit 2 ;;
@@ -37,13 +39,20 @@ export OCELLI_GPU=1
 messages=$staging/messages
 cargo build --release --message-format=json-render-diagnostics "${packages[@]}" "${kinds[@]}" >"$messages"
 
-# Prints, for each executable: folder, name, its file, the package's directory (where cargo would run it).
+# Prints, for each executable that was asked for: folder, name, its file, the package's directory (where cargo would run
+# it). Cargo builds a package's programs along with its tests; those stay in bin/.
 list_executables() {
     python3 - "$messages" "$PWD" "${kinds[@]}" <<'PYTHON'
-import json, os, sys
+import fnmatch, json, os, sys
 
 messages, root, *kinds = sys.argv[1:]
 folders = {"test": "tests", "example": "examples", "bench": "benches"}
+arguments = iter(kinds)
+# The patterns of each folder: a kind in the plural is all of it.
+patterns = {folder: [] for folder in folders.values()}
+for argument in arguments:
+    kind = argument[2:]
+    patterns[folders.get(kind, kind)].append(next(arguments) if kind in folders else "*")
 
 # A package's identity ends in #NAME@VERSION, or in #VERSION where its folder bears its name.
 def package_name(message):
@@ -57,7 +66,7 @@ for line in open(messages):
     target, directory = message["target"], os.path.dirname(message["manifest_path"])
     kind, name = target["kind"][0], target["name"]
     folder = folders.get(kind, "tests" if message["profile"]["test"] else "bin")
-    if folder != "bin" and f"--{folder}" not in kinds:
+    if folder != "bin" and not any(fnmatch.fnmatch(name, pattern) for pattern in patterns[folder]):
         continue
     if folder == "tests":
         unit = {"lib": "unit", "bin": "program-unit"}

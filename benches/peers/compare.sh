@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Times this library and PyTorch on the same GPU in one run and prints the ratios (ours over theirs; below 1 ours is faster).
+# Times this library and PyTorch on the same GPU in one run and prints the ratios: of times, ours over theirs (below 1 ours
+# is faster); for ResNets of speeds (above 1 ours is).
 #
-#   benches/peers/compare.sh [mnist] [convolution]
+#   benches/peers/compare.sh [mnist] [convolution] [resnet [FILTER]...]
 #
-# Without a name both are compared. Programs that are built already are named by OCELLI_MNIST and
-# OCELLI_BENCH_CONVOLUTION, else cargo builds them; PYTHON names a Python with PyTorch (python3). MNIST_DATA is a directory
-# with MNIST's files (`generated` by default: digits drawn by the program, which take the same time). The lines of JSON
-# that the ratios are made of stay in $OUT (target/ocelli-bench/peers).
+# Without a name all are compared. A filter is a part of a ResNet's case, such as train/resnet50/fp16/256/reduce-overhead;
+# BUDGET=300 gives the ResNets 300 seconds: the most important cases come first, and what does not fit is left out.
+# Programs that are built already are named by OCELLI_MNIST, OCELLI_BENCH_CONVOLUTION and OCELLI_BENCH_RESNET, or lie in
+# gpu-bundle/ (see scripts/bundle-gpu.sh) where there is no cargo, else cargo builds them; PYTHON names a Python with PyTorch and torchvision
+# (python3). MNIST_DATA is a directory with MNIST's files (`generated` by default: digits drawn by the program, which take
+# the same time). The lines of JSON that the ratios are made of stay in $OUT (target/ocelli-bench/peers).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,9 +17,28 @@ python=${PYTHON:-python3}
 out=${OUT:-target/ocelli-bench/peers}
 mkdir -p "$out"
 
+# Prints where a program of the bundle is (examples/mnist); fails when cargo can build a newer one, or there is none.
+bundled() {
+    ! command -v cargo >/dev/null && [[ -f gpu-bundle/run.sh ]] || return 1
+    gpu-bundle/run.sh --unpack >/dev/null && [[ -x gpu-bundle/files/$1 ]] && echo "gpu-bundle/files/$1"
+}
+
+# Prints where a benchmark is, which is built if need be.
+benchmark() {
+    bundled "benches/$1" && return
+    cargo bench --bench "$1" --no-run --message-format=json-render-diagnostics |
+        "$python" -c 'import json, sys
+for line in map(json.loads, sys.stdin):
+    if line.get("executable") and line["target"]["name"] == sys.argv[1]:
+        print(line["executable"])' "$1"
+}
+
 compare_mnist() {
-    local program=${OCELLI_MNIST:-target/release/examples/mnist} batch type
-    [[ -n ${OCELLI_MNIST:-} ]] || cargo build --release --example mnist
+    local program=${OCELLI_MNIST:-} batch type
+    if [[ -z $program ]] && ! program=$(bundled examples/mnist); then
+        cargo build --release --example mnist
+        program=target/release/examples/mnist
+    fi
     "$python" benches/peers/mnist.py | tee "$out/mnist-pytorch.jsonl"
     : >"$out/mnist-ocelli.jsonl"
     for batch in 64 512; do
@@ -48,21 +70,33 @@ PYTHON
 
 compare_convolution() {
     "$python" benches/peers/convolution.py | tee "$out/convolution-pytorch.jsonl"
-    if [[ -n ${OCELLI_BENCH_CONVOLUTION:-} ]]; then
-        "$OCELLI_BENCH_CONVOLUTION" --bench
-    else
-        cargo bench --bench convolution
-    fi | tee "$out/convolution.log"
+    "${OCELLI_BENCH_CONVOLUTION:-$(benchmark convolution)}" --bench | tee "$out/convolution.log"
     grep '^{' "$out/convolution.log" >"$out/convolution-ocelli.jsonl"
     echo
     echo "A: PyTorch, B: this library"
     "$python" benches/compare.py "$out"/convolution-{pytorch,ocelli}.jsonl
 }
 
-(($#)) || set -- mnist convolution
-for name; do
+compare_resnet() {
+    local program=${OCELLI_BENCH_RESNET:-}
+    [[ -n $program ]] || program=$(benchmark resnet)
+    "$python" benches/peers/resnet_ratios.py "$program" "$out" "$@"
+}
+
+(($#)) || set -- mnist convolution resnet
+while (($#)); do
+    name=$1
+    shift
     case $name in
         mnist | convolution) "compare_$name" ;;
-        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        resnet)
+            filters=()
+            while (($#)) && [[ $1 != mnist && $1 != convolution ]]; do
+                filters+=("$1")
+                shift
+            done
+            compare_resnet ${filters[@]+"${filters[@]}"}
+            ;;
+        *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done

@@ -129,6 +129,18 @@ impl Work {
         let data = std::mem::take(&mut linearised.data);
         Work { key, data, states, scalars, seed: device.seed(), step: device.next_step() }
     }
+
+    /// The names of the layers that these states belong to, each once: `layer1.0.conv1` for `layer1.0.conv1.weight`.
+    pub fn layer_names(&self, states: &[u32]) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in states.iter().filter_map(|&index| self.states.get(index as usize)).map(State::name) {
+            let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
+            if !names.iter().any(|known| known == layer) {
+                names.push(layer.to_owned());
+            }
+        }
+        names
+    }
 }
 
 impl WorkKey {

@@ -1,5 +1,6 @@
 //! What a plan is made of: launches and buffers, as plain data.
 
+use super::Purpose;
 use crate::codegen::{KernelSpec, filter_gradient};
 use crate::ops::{Conv2d, ConvFusion, Matmul, Op};
 use crate::types::{DType, Shape, TensorType};
@@ -18,6 +19,8 @@ pub struct Launch {
     pub writes: Vec<BufferId>,
     /// A short description for profiles and errors.
     pub label: String,
+    /// Which layers it serves, and how.
+    pub purpose: Purpose,
 }
 
 /// What a launch does.

@@ -11,6 +11,7 @@ pub mod decompose;
 mod launch;
 pub mod memory;
 pub mod precision;
+pub mod purpose;
 mod recompute;
 pub mod rules;
 pub mod schedule;
@@ -22,6 +23,7 @@ pub use launch::{
     Operand,
 };
 
+pub use purpose::Purpose;
 pub use rules::Decision;
 
 use crate::error::Result;

@@ -10,6 +10,7 @@ mod map;
 use std::collections::BTreeSet;
 
 use super::cluster::{Clusters, Place, is_gather, source};
+use super::purpose::{Purpose, Purposes};
 use super::{BufferId, Convolution, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
 use crate::codegen::KernelSpec;
 use crate::error::{Error, Result};
@@ -25,25 +26,24 @@ use buffers::Buffers;
 pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Result<Plan> {
     let scheduler = Scheduler::new(graph, clusters);
     let order = scheduler.order()?;
+    let purposes = Purposes::new(graph);
     let mut buffers = Buffers::new(graph, &scheduler.in_place);
     let mut launches = Vec::with_capacity(order.len());
     for task in order {
         launches.push(match task {
-            Task::Unit(unit) => scheduler.launch(unit, &mut buffers)?,
+            Task::Unit(unit) => {
+                let launch = scheduler.launch(unit, &mut buffers)?;
+                Launch { purpose: purposes.of(&clusters.units[unit].nodes), ..launch }
+            }
             Task::Keep(state, ty) => {
                 let (reads, writes) = (vec![buffers.of_state(state, ty)], vec![buffers.of_kept(state, ty)]);
-                Launch {
-                    kind: LaunchKind::Copy(ty.bytes()),
-                    reads,
-                    writes,
-                    label: "keep a state's old value".into(),
-                }
+                copy(state, ty, reads, writes, "keep a state's old value")
             }
             Task::Copy(update) => {
                 let ty = graph.ty(update.value);
                 let reads = vec![scheduler.lasting(update.value, &mut buffers)];
                 let writes = vec![buffers.of_state(update.state, ty)];
-                Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: "copy to state".into() }
+                copy(update.state, ty, reads, writes, "copy to state")
             }
         });
     }
@@ -53,6 +53,12 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
     }
     let (buffers, arena_bytes) = buffers.place(&launches, &roots, options);
     Ok(Plan { launches, buffers, arena_bytes, roots, decisions: Vec::new() })
+}
+
+/// A copy on behalf of a state.
+fn copy(state: u32, ty: TensorType, reads: Vec<BufferId>, writes: Vec<BufferId>, label: &str) -> Launch {
+    let purpose = Purpose { layers: vec![state], pattern: label.into() };
+    Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: label.into(), purpose }
 }
 
 /// Something to launch.
@@ -265,7 +271,8 @@ impl<'a> Scheduler<'a> {
             writes.push(buffers.of(Value { node: id, output: 0 }));
         }
         let label = format!("cast of {} states", nodes.len());
-        Launch { kind: LaunchKind::Kernel(KernelSpec::CastMany { tensors }), reads, writes, label }
+        let kind = LaunchKind::Kernel(KernelSpec::CastMany { tensors });
+        Launch { kind, reads, writes, label, purpose: Purpose::default() }
     }
 
     /// What a unit launches.
@@ -299,6 +306,7 @@ impl<'a> Scheduler<'a> {
                 .map(|output| buffers.of(Value { node: id, output }))
                 .collect(),
             label: format!("{} {output}", node.op.name()),
+            purpose: Purpose::default(),
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::{Binary, Op};
 use crate::plan::cluster::{Clusters, kept};
-use crate::plan::{BufferId, Launch, LaunchKind};
+use crate::plan::{BufferId, Launch, LaunchKind, Purpose};
 
 /// The launch of a unit that has an iteration space; of its values, it writes those that are `needed`.
 pub(super) fn launch(
@@ -61,7 +61,13 @@ pub(super) fn launch(
     let extents: Vec<String> = space.iter().map(usize::to_string).collect();
     let label = format!("{} [{}]", names.join("+"), extents.join(", "));
     let (spec, reads) = (writer.spec, writer.reads);
-    Ok(Launch { kind: LaunchKind::Kernel(KernelSpec::Map(spec)), reads, writes, label })
+    Ok(Launch {
+        kind: LaunchKind::Kernel(KernelSpec::Map(spec)),
+        reads,
+        writes,
+        label,
+        purpose: Purpose::default(),
+    })
 }
 
 struct Writer<'a, 'b> {

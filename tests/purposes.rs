@@ -1,0 +1,114 @@
+//! Launches name the layers that they serve. No GPU is needed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use ocelli::plan::{PlanOptions, plan};
+use ocelli::prelude::*;
+use ocelli::{Buffer, Executor, TensorType, Work};
+
+/// What a launch is for: the states of its layers by name, and its pattern.
+type Line = (Vec<String>, String);
+
+/// Plans each run, and computes nothing.
+struct Planner(Arc<Mutex<Vec<Line>>>);
+
+impl Executor for Planner {
+    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
+        Ok(Arc::new(()))
+    }
+
+    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
+        Ok(Arc::clone(buffer))
+    }
+
+    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
+        Ok(vec![0; ty.bytes()])
+    }
+
+    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
+        let graph = work.key.expand()?;
+        let plan = plan(&graph, PlanOptions::default())?;
+        *self.0.lock().unwrap() = plan.launches.iter().map(|launch| line(work, &launch.purpose)).collect();
+        Ok(graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn line(work: &Work, purpose: &ocelli::plan::Purpose) -> Line {
+    (work.layer_names(&purpose.layers), purpose.pattern.clone())
+}
+
+/// The launches of a training step of a residual block with a projection, after a stem.
+fn residual_block(precision: Precision) -> Vec<Line> {
+    let lines = Arc::default();
+    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines))));
+    device.set_precision(precision);
+    let params = Params::new(&device, Seed(1));
+    let conv = |name: &str, from, to, kernel, stride| {
+        let config = Conv2dConfig { kernel, stride, padding: kernel / 2, bias: false, ..Default::default() };
+        Conv2d::new(&params / name, from, to, config).unwrap()
+    };
+    let norm = |name: &str, c| BatchNorm2d::new(&params / name, c, BatchNormConfig::default()).unwrap();
+    let images = Tensor::from_slice(&device, &vec![0.5f32; 16 * 56 * 56 * 8], &[16, 56, 56, 8]).unwrap();
+    let x = conv("conv1", 8, 64, 3, 1).forward(&images).unwrap();
+    let x = norm("bn1", 64).forward(&x).unwrap().relu().unwrap();
+    let y = conv("layer1.0.conv1", 64, 64, 1, 1).forward(&x).unwrap();
+    let y = norm("layer1.0.bn1", 64).forward(&y).unwrap().relu().unwrap();
+    let y = conv("layer1.0.conv2", 64, 128, 3, 2).forward(&y).unwrap();
+    let y = norm("layer1.0.bn2", 128).forward(&y).unwrap();
+    let skip = conv("layer1.0.downsample.0", 64, 128, 1, 2).forward(&x).unwrap();
+    let skip = norm("layer1.0.downsample.1", 128).forward(&skip).unwrap();
+    let x = y.add(&skip).unwrap().relu().unwrap();
+    let fc = Linear::new(&params / "fc", 128, 10).unwrap();
+    let logits = fc.forward(&x.mean_images().unwrap().flatten().unwrap()).unwrap();
+    let labels = Tensor::from_slice(&device, &[3i32; 16], &[16]).unwrap();
+    let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
+    Sgd::new(&params, SgdConfig { lr: 0.1, momentum: 0.9, ..Default::default() }).minimize(&loss).unwrap();
+    let lines: Vec<Line> = lines.lock().unwrap().clone();
+    lines
+}
+
+#[test]
+fn launches_of_a_training_step_name_their_layers() {
+    for precision in [Precision::mixed_f16(), Precision::mixed_bf16(), Precision::F32] {
+        let lines = residual_block(precision);
+        let serves = |layer: &str, pattern: &str| {
+            let found = |line: &&Line| line.0.iter().any(|name| name == layer) && line.1 == pattern;
+            lines.iter().filter(found).count()
+        };
+        let convolutions = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer1.0.downsample.0"];
+        for layer in convolutions {
+            let forward = ["convolution", "convolution + statistics"];
+            assert_eq!(forward.iter().map(|pattern| serves(layer, pattern)).sum::<usize>(), 1, "{lines:#?}");
+            assert_eq!(serves(layer, "convolution's filter gradient"), 1, "{layer} {lines:#?}");
+            // Nobody needs the gradient of the images.
+            let wanted = usize::from(layer != "conv1");
+            assert_eq!(serves(layer, "convolution's data gradient"), wanted, "{layer} {lines:#?}");
+        }
+        assert_eq!(serves("bn1", "batch norm + relu"), 1, "{lines:#?}");
+        // The block's end is one launch, for both of the norms that it adds.
+        for layer in ["layer1.0.bn2", "layer1.0.downsample.1"] {
+            assert_eq!(serves(layer, "batch norm + add + relu + sums"), 1, "{lines:#?}");
+            assert!(
+                lines.iter().any(|(layers, pattern)| {
+                    layers.iter().any(|name| name == layer)
+                        && pattern.starts_with("gradient")
+                        && pattern.contains("channel sums")
+                }),
+                "{lines:#?}"
+            );
+        }
+        let large = |line: &&Line| line.1.contains("batch norm") || line.1.contains("convolution");
+        let nameless: Vec<&Line> = lines.iter().filter(large).filter(|line| line.0.is_empty()).collect();
+        assert!(nameless.is_empty(), "{nameless:#?}");
+    }
+}
