@@ -13,6 +13,7 @@ pub mod optim;
 pub mod plan;
 mod state;
 mod tensor;
+mod training;
 mod types;
 mod work;
 
@@ -23,4 +24,4 @@ pub use loss::CrossEntropyConfig;
 pub use state::State;
 pub use tensor::{Data, Element, Tensor, evaluate, gradients};
 pub use types::{DType, Real, Shape, TensorType};
-pub use work::{Request, Rule, Task, Work, WorkKey};
+pub use work::{Request, Rule, Step, Task, Work, WorkKey};
