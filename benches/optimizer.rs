@@ -13,9 +13,9 @@ fn main() -> Result<()> {
         let shapes = parameters();
         let groups = vec![0; shapes.len()];
         let sgd = Op::Sgd(Sgd { nesterov: false, groups: groups.clone() });
-        step(bench, "SGD with momentum", sgd, &[0.1, 0.9, 1e-4, 1.0], Sgd::BUFFERS, &shapes)?;
+        step(bench, "SGD with momentum", sgd, &[0.1, 0.9, 1e-4, 1.0, 0.0], Sgd::BUFFERS, &shapes)?;
         // The corrections are those of the tenth step.
-        let scalars = [1e-3, 0.9, 0.999, 1e-8, 1e-2, 0.651, 0.00996, 1.0];
+        let scalars = [1e-3, 0.9, 0.999, 1e-8, 1e-2, 0.651, 0.00996, 1.0, 0.0];
         step(bench, "AdamW", Op::AdamW(AdamW { groups }), &scalars, AdamW::BUFFERS, &shapes)
     })
 }

@@ -60,7 +60,7 @@ pub enum Precision {
 /// A 16-bit floating-point type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Half {
-    /// IEEE half precision: more significand, less range; losses are scaled.
+    /// IEEE half precision: more significand, less range; losses are scaled (see [`crate::optim::LossScale`]).
     F16,
     /// Brain floating point: the range of `f32`, less significand.
     BF16,
@@ -75,12 +75,6 @@ impl Precision {
     /// Mixed precision in `bf16`.
     pub const fn mixed_bf16() -> Precision {
         Precision::Mixed(Half::BF16)
-    }
-
-    /// What the loss is multiplied with before it is differentiated, so that small gradients do not vanish in `f16`; the
-    /// optimizer divides it out again.
-    pub(crate) fn loss_scale(self) -> f32 {
-        if self == Precision::mixed_f16() { 1024.0 } else { 1.0 }
     }
 
     /// The element type of convolutions and matrix products.

@@ -145,6 +145,14 @@ pub enum Error {
     /// No trainable parameter lies before the loss.
     #[error("the loss depends on no trainable parameter; are all of them frozen?")]
     NothingToTrain,
+    /// A training step met numbers that are infinite or not numbers.
+    #[error("step {step}: {what}")]
+    NotFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// What is not finite, and where to look for the reason.
+        what: String,
+    },
     /// Something below failed while an operation ran.
     #[error("{operation}: {source}")]
     Execution {

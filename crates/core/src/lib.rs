@@ -14,6 +14,7 @@ pub mod plan;
 mod session;
 mod state;
 mod tensor;
+mod training;
 mod types;
 mod work;
 
@@ -25,4 +26,4 @@ pub use session::{GpuRuns, Held, Input, Latencies, Outputs, Session, Times};
 pub use state::State;
 pub use tensor::{Data, Element, Tensor, evaluate, gradients};
 pub use types::{DType, Real, Shape, TensorType};
-pub use work::{Request, Rule, Task, Work, WorkKey};
+pub use work::{Request, Rule, Step, Task, Work, WorkKey};

@@ -42,17 +42,31 @@ impl State {
         if values.len() != ty.shape.elements() {
             return Err(Error::LengthMismatch { count: values.len(), shape: ty.shape });
         }
+        let buffer = device.executor().upload(ty, bytemuck::cast_slice(values))?;
+        Ok(State::with_buffer(device, name.into(), ty, buffer))
+    }
+
+    /// Another state, of its own, whose value is this one's at this moment; it is copied on the device.
+    ///
+    /// # Errors
+    /// A failure to allocate.
+    pub fn copy(&self, name: impl Into<String>) -> Result<State> {
+        let buffer = self.device().executor().duplicate(self.buffer(), self.ty())?;
+        Ok(State::with_buffer(self.device(), name.into(), self.ty(), buffer))
+    }
+
+    fn with_buffer(device: &Device, name: String, ty: TensorType, buffer: Buffer) -> State {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Ok(State(Arc::new(Inner {
+        State(Arc::new(Inner {
             id: StateId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            name: name.into(),
+            name,
             ty,
             device: device.clone(),
-            buffer: device.executor().upload(ty, bytemuck::cast_slice(values))?,
+            buffer,
             trainable: AtomicBool::new(false),
             version: AtomicU64::new(0),
             pending: Mutex::new(None),
-        })))
+        }))
     }
 
     /// The same state, marked as one that gradients are wanted for.

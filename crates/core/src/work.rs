@@ -6,13 +6,15 @@
 
 use crate::device::{Device, Precision};
 use crate::error::Result;
-use crate::graph::{Graph, Leaf, Update, Value};
+use crate::graph::Graph;
+use crate::ops::optimizer::group_count;
 use crate::ops::{AdamW, Op, Sgd};
 use crate::plan::PlanOptions;
 use crate::plan::precision::mixed_precision;
 use crate::plan::rules::fold_batch_norm::fold_batch_norm;
 use crate::state::State;
 use crate::tensor::{Data, Linearised};
+use crate::training::append_step;
 use crate::types::TensorType;
 
 /// What is wanted of a graph.
@@ -21,7 +23,7 @@ pub enum Task {
     /// The roots' values.
     Evaluate,
     /// The roots' values, and a step of an optimizer that makes the first root smaller.
-    Minimize(Rule),
+    Minimize(Step),
     /// The roots' values of a graph that [`WorkKey::expand_for`] has made already: nothing is left to expand.
     Expanded,
 }
@@ -45,19 +47,64 @@ impl Rule {
         }
     }
 
-    /// Scalars a group.
-    pub fn scalars(&self) -> usize {
+    /// Settings a group: the scalars of the operation that come first.
+    pub(crate) fn settings(&self) -> usize {
         match self {
-            Rule::Sgd(_) => Sgd::SCALARS,
-            Rule::AdamW(_) => AdamW::SCALARS,
+            Rule::Sgd(_) => 3,
+            Rule::AdamW(_) => 5,
         }
     }
 
-    fn groups(&self) -> &[u32] {
+    /// Scalars a group that follow the settings and correct the bias of a mean; their rates are the settings from the
+    /// second on.
+    pub(crate) fn corrections(&self) -> usize {
         match self {
+            Rule::Sgd(_) => 0,
+            Rule::AdamW(_) => 2,
+        }
+    }
+
+    /// How many groups there are.
+    pub(crate) fn group_count(&self) -> usize {
+        group_count(match self {
             Rule::Sgd(sgd) => &sgd.groups,
             Rule::AdamW(adamw) => &adamw.groups,
+        })
+    }
+
+    /// The operation.
+    pub(crate) fn op(&self) -> Op {
+        match self {
+            Rule::Sgd(sgd) => Op::Sgd(sgd.clone()),
+            Rule::AdamW(adamw) => Op::AdamW(adamw.clone()),
         }
+    }
+}
+
+/// The parts of a training step, without the numbers that may change from step to step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The optimizer's rule; none where gradients are only added to those of other micro-batches.
+    pub rule: Option<Rule>,
+    /// The loss is scaled before it is differentiated, and a step whose gradients overflow is skipped.
+    pub scaled: bool,
+    /// The gradients of earlier micro-batches are added.
+    pub accumulate: bool,
+    /// The norm of all gradients together is limited.
+    pub clip: bool,
+    /// The weights and the running statistics are averaged.
+    pub average: bool,
+}
+
+impl Step {
+    /// The plain step by this rule.
+    pub fn new(rule: Rule) -> Step {
+        Step { rule: Some(rule), scaled: false, accumulate: false, clip: false, average: false }
+    }
+
+    /// Whether the norm of the gradients is wanted.
+    pub(crate) fn measures(&self) -> bool {
+        self.rule.is_some() && (self.scaled || self.clip)
     }
 }
 
@@ -67,12 +114,12 @@ pub enum Request {
     Evaluate,
     /// A step of an optimizer.
     Minimize {
-        /// The rule.
-        rule: Rule,
-        /// The scalars of each group, one group after the other.
+        /// Its parts.
+        step: Step,
+        /// Its scalars: those that every step has, then the settings of each group, one group after the other.
         scalars: Vec<f32>,
-        /// The buffers of each trainable state, one state after the other.
-        buffers: Vec<State>,
+        /// Its states: the buffers of each trainable state, one state after the other; then what its parts bring.
+        states: Vec<State>,
     },
 }
 
@@ -95,9 +142,9 @@ pub struct Work {
     pub key: WorkKey,
     /// What the data leaves are bound to, by index.
     pub data: Vec<(TensorType, Data)>,
-    /// The states, by index: those of the trace, then the optimizer's buffers.
+    /// The states, by index: those of the trace, then those of the step.
     pub states: Vec<State>,
-    /// The scalars, by slot: those of the trace, the loss scale, then those of the optimizer's groups.
+    /// The scalars, by slot: those of the trace, then those of the step.
     pub scalars: Vec<f32>,
     /// The key of this run's random numbers.
     pub seed: u64,
@@ -113,11 +160,10 @@ impl Work {
         let precision = device.precision();
         let task = match request {
             Request::Evaluate => Task::Evaluate,
-            Request::Minimize { rule, scalars: settings, buffers } => {
-                scalars.push(precision.loss_scale());
-                scalars.extend(settings);
-                states.extend(buffers);
-                Task::Minimize(rule)
+            Request::Minimize { step, scalars: own, states: brought } => {
+                scalars.extend(own);
+                states.extend(brought);
+                Task::Minimize(step)
             }
         };
         let key = WorkKey {
@@ -165,71 +211,10 @@ fn expand(forward: &Graph, task: &Task, precision: Precision) -> Result<Graph> {
     match task {
         Task::Expanded => Ok(forward.clone()),
         Task::Evaluate => mixed_precision(forward, precision),
-        Task::Minimize(rule) => {
+        Task::Minimize(step) => {
             let mut graph = mixed_precision(forward, precision)?;
-            append_step(&mut graph, rule)?;
+            append_step(&mut graph, step)?;
             Ok(graph)
         }
     }
-}
-
-/// Appends the gradients of the first root for the trainable states, and the optimizer's node.
-fn append_step(graph: &mut Graph, rule: &Rule) -> Result<()> {
-    let mut slots = 0;
-    let mut state_count = 0;
-    let mut trainable: Vec<(u32, Value)> = Vec::new();
-    for (id, node) in graph.nodes.iter().enumerate() {
-        match node.op {
-            Op::Leaf(Leaf::Scalar { slot }) => slots = slots.max(slot + 1),
-            Op::Leaf(Leaf::State { index, trainable: wanted }) => {
-                state_count = state_count.max(index + 1);
-                if wanted {
-                    trainable.push((index, Value { node: id as u32, output: 0 }));
-                }
-            }
-            _ => {}
-        }
-    }
-    for update in &graph.updates {
-        state_count = state_count.max(update.state + 1);
-    }
-    trainable.sort_unstable_by_key(|&(index, _)| index);
-
-    let scalar = |graph: &mut Graph, slot| graph.push_leaf(Leaf::Scalar { slot }, TensorType::scalar());
-    let scale = scalar(graph, slots);
-    let targets: Vec<Value> = trainable.iter().map(|&(_, value)| value).collect();
-    let loss = graph.roots[0];
-    let gradients = crate::autograd::differentiate(graph, loss, &targets, scale)?;
-
-    let groups = rule.groups();
-    let group_count = crate::ops::optimizer::group_count(groups);
-    let mut inputs: Vec<Value> =
-        (0..(group_count * rule.scalars()) as u32).map(|offset| scalar(graph, slots + 1 + offset)).collect();
-    let mut updated = Vec::new();
-    for (position, (&(index, weight), gradient)) in trainable.iter().zip(gradients).enumerate() {
-        let ty = graph.ty(weight);
-        let gradient = match gradient {
-            Some(gradient) => gradient,
-            None => {
-                let zero = graph.constant(0.0)?;
-                graph.broadcast_to(zero, ty.shape)?
-            }
-        };
-        inputs.extend([weight, gradient]);
-        updated.push(index);
-        for buffer in 0..rule.buffers() {
-            let index = state_count + (position * rule.buffers() + buffer) as u32;
-            inputs.push(graph.push_leaf(Leaf::State { index, trainable: false }, ty));
-            updated.push(index);
-        }
-    }
-    let op = match rule {
-        Rule::Sgd(sgd) => Op::Sgd(sgd.clone()),
-        Rule::AdamW(adamw) => Op::AdamW(adamw.clone()),
-    };
-    let first = graph.push(op, inputs)?;
-    for (output, state) in updated.into_iter().enumerate() {
-        graph.updates.push(Update { state, value: first.output(output as u16) });
-    }
-    Ok(())
 }

@@ -242,9 +242,11 @@ fn operations() -> Vec<KernelSpec> {
         let (w, s) = (float(&[32, 3, 3, 1]), TensorType::scalar());
         let g = ty(&[32, 3, 3, 1]);
         for nesterov in [false, true] {
-            add(Op::Sgd(Sgd { nesterov, groups: vec![0, 0] }), &[s, s, s, s, w, g, w, w, w, w]);
+            add(Op::Sgd(Sgd { nesterov, groups: vec![0, 0] }), &[s, s, s, s, s, w, g, w, w, w, w]);
         }
-        let scalars = [s; 8];
+        add(Op::GradientNorm, &[g, w]);
+        add(Op::Blend, &[s, s, w, g, w, w]);
+        let scalars = [s; 9];
         add(Op::AdamW(AdamW { groups: vec![0, 0] }), &[&scalars[..], &[w, g, w, w, w, w, w, w]].concat());
     }
     specs.push(KernelSpec::CastMany {

@@ -194,6 +194,7 @@ fn in_step(kind: &LaunchKind, j: usize, k: usize) -> bool {
             map.inputs[j].access == Access::Full && map.writes.get(k).is_some_and(same_width)
         }
         LaunchKind::Kernel(KernelSpec::Operation { op, .. }) => match op {
+            Op::Blend => j >= Op::BLEND_FACTORS && (j - Op::BLEND_FACTORS) / 2 == k,
             Op::Sgd(sgd) => same_tensor(&sgd.groups, Sgd::SCALARS, Sgd::BUFFERS),
             Op::AdamW(adamw) => same_tensor(&adamw.groups, AdamW::SCALARS, AdamW::BUFFERS),
             _ => false,

@@ -236,7 +236,7 @@ fn what_is_planned_is_folded_only_in_evaluation() {
     let off = PlanOptions { fold_batch_norm: false, ..PlanOptions::default() };
     assert_eq!(key(Task::Evaluate).expand_for(off).unwrap(), key(Task::Evaluate).expand().unwrap());
     let sgd = ocelli_core::Rule::Sgd(ocelli_core::ops::Sgd { groups: vec![0; 5], nesterov: false });
-    let training = key(Task::Minimize(sgd));
+    let training = key(Task::Minimize(ocelli_core::Step::new(sgd)));
     assert_eq!(training.expand_for(PlanOptions::default()).unwrap(), training.expand().unwrap());
 
     let folded = key(Task::Evaluate).expand_for(PlanOptions::default()).unwrap();

@@ -3,7 +3,7 @@
 
 use ocelli_core::init::{Fans, Init};
 use ocelli_core::nn::{Params, Seed};
-use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
+use ocelli_core::optim::{AdamW, AdamWConfig, AverageConfig, LossScale, Optimizer, Sgd, SgdConfig};
 use ocelli_core::{DType, Error, Precision, Result, Shape, State, Tensor};
 
 const STEPS: usize = 6;
@@ -226,4 +226,235 @@ fn the_loss_scale_leaves_no_trace() {
     };
     assert_eq!(train(Precision::F32), train(Precision::mixed_f16()));
     assert_eq!(train(Precision::F32), train(Precision::mixed_bf16()));
+}
+
+/// The weights and the biases, and the problem's loss times a factor: a huge one makes its gradients infinite in `f16`'s
+/// place, which the oracle plays by an infinite factor.
+fn step(problem: &Problem, optimizer: &mut dyn Optimizer, factor: f32) -> (Vec<u32>, Tensor) {
+    let loss = problem.loss().unwrap().mul(&Tensor::scalar(problem.params.device(), factor)).unwrap();
+    optimizer.minimize(&loss).unwrap();
+    (problem.bits(), loss)
+}
+
+impl Problem {
+    fn in_f16() -> Problem {
+        let problem = Problem::new();
+        problem.params.device().set_precision(Precision::mixed_f16());
+        problem
+    }
+
+    fn bits(&self) -> Vec<u32> {
+        let bits = |state: &State| state.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits);
+        bits(&self.weight).chain(bits(&self.bias)).collect()
+    }
+}
+
+fn optimizers(params: &Params) -> Vec<Box<dyn Optimizer>> {
+    let sgd = SgdConfig { lr: 0.02, momentum: 0.9, weight_decay: 0.01, nesterov: false };
+    let adamw = AdamWConfig { lr: 0.05, weight_decay: 0.2, ..AdamWConfig::default() };
+    let scale = LossScale::Dynamic { initial: 1024.0, growth: 2.0, backoff: 0.5, growth_interval: 3 };
+    let average = AverageConfig { decay: 0.9, warm_up: false };
+    vec![
+        Box::new(Sgd::new(params, sgd).with_loss_scale(scale).with_average(average)),
+        Box::new(AdamW::new(params, adamw).with_loss_scale(scale).with_average(average)),
+    ]
+}
+
+/// Steps that overflow change nothing, and those around them are what they would be without: weights, momentum, the bias
+/// correction of AdamW, averages.
+#[test]
+fn steps_that_overflow_leave_no_trace() {
+    for which in 0..2 {
+        let train = |factors: &[f32]| {
+            let problem = Problem::in_f16();
+            let mut optimizer = optimizers(&problem.params).remove(which);
+            let mut seen = vec![problem.bits()];
+            for &factor in factors {
+                seen.push(step(&problem, &mut *optimizer, factor).0);
+            }
+            let averages: Vec<Vec<f32>> =
+                optimizer.training().averages().map(|(_, average)| average.to_vec().unwrap()).collect();
+            (seen, averages, optimizer.skipped_steps().unwrap())
+        };
+        let (plain, averages, none) = train(&[1.0; 4]);
+        let overflow = f32::INFINITY;
+        let (skipping, same_averages, three) = train(&[overflow, 1.0, 1.0, overflow, overflow, 1.0, 1.0]);
+        assert_eq!((none, three), (0, 3));
+        assert_eq!(skipping[0], skipping[1]);
+        assert_eq!(skipping[3], skipping[5]);
+        let kept: Vec<&Vec<u32>> = [0, 2, 3, 6, 7].map(|at| &skipping[at]).to_vec();
+        assert_eq!(kept, plain.iter().collect::<Vec<_>>(), "optimizer {which}");
+        assert_eq!(averages, same_averages);
+    }
+}
+
+#[test]
+fn the_loss_scale_falls_and_grows() {
+    let problem = Problem::in_f16();
+    let mut optimizer = optimizers(&problem.params).remove(0);
+    assert_eq!(optimizer.loss_scale().unwrap(), 1024.0);
+    let overflow = f32::NAN;
+    let factors = [1.0, overflow, 1.0, 1.0, 1.0, 1.0, 1.0, overflow, overflow];
+    let scales = [1024.0, 512.0, 512.0, 512.0, 1024.0, 1024.0, 1024.0, 512.0, 256.0];
+    for (factor, scale) in factors.into_iter().zip(scales) {
+        step(&problem, &mut *optimizer, factor);
+        assert_eq!(optimizer.loss_scale().unwrap(), scale);
+    }
+    let problem = Problem::in_f16();
+    let config = SgdConfig { lr: 0.02, ..SgdConfig::default() };
+    let mut fixed = Sgd::new(&problem.params, config).with_loss_scale(LossScale::Static(3.0));
+    let before = problem.bits();
+    assert_eq!(step(&problem, &mut fixed, overflow).0, before);
+    assert_ne!(step(&problem, &mut fixed, 1.0).0, before);
+    assert_eq!((fixed.loss_scale().unwrap(), fixed.skipped_steps().unwrap()), (3.0, 1));
+}
+
+/// A loss that is not a number is an error that names its step, also when it is read later.
+#[test]
+fn a_loss_that_is_no_number_is_reported_with_its_step() {
+    for precision in [Precision::F32, Precision::mixed_f16()] {
+        let problem = Problem::new();
+        problem.params.device().set_precision(precision);
+        let mut optimizer = Sgd::new(&problem.params, SgdConfig { lr: 0.01, ..SgdConfig::default() });
+        let (_, good) = step(&problem, &mut optimizer, 1.0);
+        let (_, bad) = step(&problem, &mut optimizer, f32::NAN);
+        let (_, last) = step(&problem, &mut optimizer, 1.0);
+        optimizer.check(&good).unwrap();
+        let error = optimizer.check(&bad).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { step: 2, .. }), "{error}");
+        // In f32 the second step was made, and the weights are lost.
+        assert_eq!(optimizer.check(&last).is_ok(), precision == Precision::mixed_f16());
+    }
+}
+
+/// A loss whose gradient alone is infinite: no scale helps, and after a while the user is told.
+#[test]
+fn gradients_that_overflow_for_ever_are_reported() {
+    let problem = Problem::in_f16();
+    problem.bias.set(&[0.0f32, 1.0]).unwrap();
+    let mut optimizer = Sgd::new(&problem.params, SgdConfig { lr: 0.01, ..SgdConfig::default() });
+    for made in 1..=32 {
+        let loss = problem.bias.tensor().sqrt().unwrap().sum().unwrap();
+        optimizer.minimize(&loss).unwrap();
+        let checked = optimizer.check(&loss);
+        if made < 32 {
+            assert_eq!(checked.unwrap(), 1.0);
+        } else {
+            assert!(matches!(checked, Err(Error::NotFinite { step: 32, .. })), "{checked:?}");
+        }
+    }
+    assert_eq!(optimizer.loss_scale().unwrap(), 1.0 / 16384.0);
+    assert_eq!(optimizer.skipped_steps().unwrap(), 32);
+}
+
+/// Gradients of several micro-batches are those of the sum of their losses; afterwards the count begins again.
+#[test]
+fn accumulated_gradients_are_those_of_the_sum() {
+    for precision in [Precision::F32, Precision::mixed_f16()] {
+        for which in 0..2 {
+            let problem = |factors: [f32; 3]| {
+                let problem = Problem::new();
+                problem.params.device().set_precision(precision);
+                let mut optimizer = optimizers(&problem.params).remove(which);
+                let device = problem.params.device().clone();
+                for _ in 0..3 {
+                    let loss =
+                        |factor| problem.loss().unwrap().mul(&Tensor::scalar(&device, factor)).unwrap();
+                    for factor in factors.into_iter().skip(1).filter(|factor| *factor != 0.0) {
+                        optimizer.accumulate(&loss(factor)).unwrap();
+                    }
+                    optimizer.minimize(&loss(factors[0])).unwrap();
+                }
+                let skipped = optimizer.skipped_steps().unwrap();
+                (problem.weight.to_vec::<f32>().unwrap(), problem.bits(), skipped)
+            };
+            let (whole, _, none) = problem([1.0, 0.0, 0.0]);
+            let (parts, _, still_none) = problem([0.25, 0.5, 0.25]);
+            assert_eq!((none, still_none), (0, 0));
+            for (a, b) in whole.iter().zip(&parts) {
+                assert!((a - b).abs() < 1e-6, "{whole:?}, {parts:?}");
+            }
+            if precision == Precision::mixed_f16() {
+                let (_, bits, skipped) = problem([0.25, f32::INFINITY, 0.25]);
+                assert_eq!((bits, skipped), (Problem::new().bits(), 3));
+            }
+        }
+    }
+}
+
+/// PyTorch's `clip_grad_norm_`, by hand; with and without a loss scale.
+#[test]
+fn gradients_are_clipped_by_their_norm() {
+    for precision in [Precision::F32, Precision::mixed_f16()] {
+        for (max_norm, clips) in [(0.5f32, true), (1e3, false)] {
+            let problem = Problem::new();
+            problem.params.device().set_precision(precision);
+            let config = SgdConfig { lr: 0.1, ..SgdConfig::default() };
+            let mut optimizer = Sgd::new(&problem.params, config).with_clipped_gradients(max_norm);
+            optimizer.minimize(&problem.loss().unwrap()).unwrap();
+            let sum_a: f64 = FIRST.iter().sum();
+            let sum_b: f64 = SECOND.iter().sum();
+            let gradients: Vec<f64> =
+                FIRST.iter().map(|a| a * a + sum_b).chain(SECOND.iter().map(|b| b + sum_a)).collect();
+            let norm = gradients.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let factor = (wide(max_norm) / (norm + 1e-6)).min(1.0);
+            assert_eq!(factor < 1.0, clips);
+            assert!((wide(optimizer.gradient_norm().unwrap().unwrap()) - norm).abs() < 1e-5);
+            let found = problem.weight.to_vec::<f32>().unwrap();
+            for (at, number) in found.iter().enumerate() {
+                let expected = FIRST[at] - wide(0.1) * factor * gradients[at];
+                assert!((wide(*number) - expected).abs() < 1e-6, "{number}, not {expected}");
+            }
+        }
+    }
+}
+
+/// Biases lose nothing to weight decay, in groups too.
+#[test]
+fn norms_and_biases_keep_their_size() {
+    let problem = Problem::new();
+    let filter = problem.params.parameter(
+        "filter",
+        Shape::matrix(2, 2),
+        Fans { fan_in: 1, fan_out: 1 },
+        Init::Constant(1.0),
+    );
+    let filter = filter.unwrap();
+    let config = SgdConfig { lr: 0.1, weight_decay: 0.5, ..SgdConfig::default() };
+    let stronger = SgdConfig { lr: 0.1, weight_decay: 1.0, ..config };
+    let mut optimizer = Sgd::new(&problem.params, config)
+        .group(|name| name == "layer.bias" || name == "filter", stronger)
+        .without_decay_of_norms_and_biases();
+    let zero = |state: &State| state.tensor().sum().unwrap().mul_scalar(0.0).unwrap();
+    let loss = zero(&filter).add(&zero(&problem.weight)).unwrap().add(&zero(&problem.bias)).unwrap();
+    optimizer.minimize(&loss).unwrap();
+    assert_eq!(problem.bits(), Problem::new().bits());
+    assert_eq!(filter.to_vec::<f32>().unwrap(), [0.9; 4]);
+}
+
+/// The average follows its formula, swaps places with the weights, and nothing is trained meanwhile.
+#[test]
+fn averages_follow_and_swap() {
+    let problem = Problem::new();
+    let config = SgdConfig { lr: 0.02, momentum: 0.9, ..SgdConfig::default() };
+    let average = AverageConfig { decay: 0.3, warm_up: true };
+    let mut optimizer = Sgd::new(&problem.params, config).with_average(average);
+    let mut expected = FIRST;
+    for step in 0..STEPS {
+        optimizer.minimize(&problem.loss().unwrap()).unwrap();
+        let decay = wide(0.3f32.min((1.0 + step as f32) / (10.0 + step as f32)));
+        for (average, weight) in expected.iter_mut().zip(problem.weight.to_vec::<f32>().unwrap()) {
+            *average = decay * *average + (1.0 - decay) * wide(weight);
+        }
+    }
+    let trained = problem.bits();
+    optimizer.swap_average().unwrap();
+    for (found, expected) in problem.weight.to_vec::<f32>().unwrap().into_iter().zip(expected) {
+        assert!((wide(found) - expected).abs() < 1e-6, "{found}, not {expected}");
+    }
+    let refused = optimizer.minimize(&problem.loss().unwrap());
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+    optimizer.swap_average().unwrap();
+    assert_eq!(problem.bits(), trained);
+    optimizer.minimize(&problem.loss().unwrap()).unwrap();
 }

@@ -8,6 +8,7 @@ mod cast;
 mod chunks;
 mod cross_entropy;
 pub(crate) mod filter_gradient;
+mod gradient_norm;
 mod map;
 mod norm;
 mod optimizer;
@@ -97,9 +98,10 @@ fn operation(op: &Op, inputs: &[TensorType], outputs: &[TensorType], target: &Ta
         }
         Op::Softmax(_) | Op::SoftmaxGrad(_) => softmax::generate(op, inputs, outputs, target),
         Op::CrossEntropy(_) | Op::CrossEntropyGrad(_) => cross_entropy::generate(op, inputs, outputs, target),
+        Op::GradientNorm => gradient_norm::generate(inputs, target),
         Op::Argmax | Op::InTopK { .. } => ranking::generate(op, inputs, outputs, target),
         Op::ConvBackwardFilter { .. } => filter_gradient::generate(op, inputs, outputs, target),
-        Op::Sgd(_) | Op::AdamW(_) => optimizer::generate(op, inputs, outputs, target),
+        Op::Sgd(_) | Op::AdamW(_) | Op::Blend => optimizer::generate(op, inputs, outputs, target),
         _ => Err(Error::Plan { pass: "codegen", what: format!("{} has no kernel of its own", op.name()) }),
     }
 }

@@ -1,4 +1,4 @@
-//! The optimizers' updates: one launch for all parameters.
+//! The optimizers' updates, and blends: one launch for all parameters.
 //!
 //! Each block updates a chunk of one tensor, four elements a thread and step. What belongs to a chunk stands in a table
 //! (where its group's settings, its tensor's inputs and outputs are in the pointer table, the type of its gradient), so
@@ -15,18 +15,21 @@ use crate::types::{DType, TensorType};
 /// Elements that a thread updates at a time.
 const VECTOR: usize = 4;
 
-/// `g` is the gradient, `w` the weight, `s` the group's settings; `b` the buffers.
+/// `gradient` is the gradient, `w` the weight, `s` the group's settings, `b` the buffers. What is skipped keeps its bits.
 const SGD: &str = "\
+        if (s[4] != 0.0f) return;
         float g = s[3] * gradient + s[2] * w;
         b[0] = s[1] * b[0] + g;
         w -= s[0] * b[0];
 ";
 const SGD_NESTEROV: &str = "\
+        if (s[4] != 0.0f) return;
         float g = s[3] * gradient + s[2] * w;
         b[0] = s[1] * b[0] + g;
         w -= s[0] * (g + s[1] * b[0]);
 ";
 const ADAMW: &str = "\
+        if (s[8] != 0.0f) return;
         float g = s[7] * gradient;
         w *= 1.0f - s[0] * s[4];
         b[0] = s[1] * b[0] + (1.0f - s[1]) * g;
@@ -34,13 +37,20 @@ const ADAMW: &str = "\
         w -= s[0] * (b[0] / s[5]) / (sqrtf(b[1] / s[6]) + s[3]);
 ";
 
+/// `w` is what is kept and written, `gradient` what is taken.
+const BLEND: &str = "\
+        w = s[0] == 0.0f ? 0.0f : s[0] * w;
+        if (s[1] != 0.0f) w = s[0] == 0.0f ? s[1] * gradient : w + s[1] * gradient;
+";
+
 const SOURCE: &str = r#"
-const int SETTINGS = @SETTINGS, BUFFERS = @BUFFERS, VECTOR = @VECTOR;
+// An array has an element at least: ROOM is for the buffers of rules that have none.
+const int SETTINGS = @SETTINGS, BUFFERS = @BUFFERS, ROOM = BUFFERS > 0 ? BUFFERS : 1, VECTOR = @VECTOR;
 
 // Where the settings, inputs and outputs are in the pointer table; the gradient's type; which elements.
 struct Chunk { unsigned int settings, inputs, outputs, gradient, first, count; };
 
-__device__ __forceinline__ void update(float& w, float (&b)[BUFFERS], float gradient, const float (&s)[SETTINGS]) {
+__device__ __forceinline__ void update(float& w, float (&b)[ROOM], float gradient, const float (&s)[SETTINGS]) {
 @RULE}
 
 template <typename G, int V>
@@ -48,10 +58,10 @@ __device__ __forceinline__ void update_at(unsigned int i, float* const (&in)[2 +
                                           float* const (&out)[1 + BUFFERS], const float (&s)[SETTINGS]) {
     Vec<float, V> w = load<float, V>(in[0] + i);
     Vec<G, V> g = load<G, V>(reinterpret_cast<const G*>(in[1]) + i);
-    Vec<float, V> buffers[BUFFERS];
+    Vec<float, V> buffers[ROOM];
     for (int k = 0; k < BUFFERS; ++k) buffers[k] = load<float, V>(in[2 + k] + i);
     EACH {
-        float b[BUFFERS];
+        float b[ROOM];
         for (int k = 0; k < BUFFERS; ++k) b[k] = buffers[k].v[j];
         update(w.v[j], b, to_float(g.v[j]), s);
         for (int k = 0; k < BUFFERS; ++k) buffers[k].v[j] = b[k];
@@ -89,7 +99,9 @@ pub(super) fn generate(
     outputs: &[TensorType],
     target: &Target,
 ) -> Result<Kernel> {
+    let one_group = vec![0; outputs.len()];
     let (description, rule, settings, buffers, groups) = match op {
+        Op::Blend => ("blend", BLEND, Op::BLEND_FACTORS, 0, &one_group),
         Op::Sgd(sgd) if sgd.nesterov => {
             ("sgd_nesterov", SGD_NESTEROV, Sgd::SCALARS, Sgd::BUFFERS, &sgd.groups)
         }
@@ -142,7 +154,7 @@ pub(super) fn generate(
 }
 
 /// How the table of chunks names the type of a gradient.
-fn gradient_code(dtype: DType) -> Result<u32> {
+pub(super) fn gradient_code(dtype: DType) -> Result<u32> {
     match dtype {
         DType::F32 => Ok(0),
         DType::F16 => Ok(1),
@@ -186,8 +198,8 @@ mod tests {
         let op = Op::Sgd(Sgd { nesterov: false, groups: vec![0, 1] });
         let kernel = generate(&op, &inputs, &outputs, &H200).unwrap();
         assert_eq!(kernel.grid, [3, 1, 1]);
-        // Two groups of 4 settings, then (weight, gradient, buffer) of each tensor, then (weight, buffer) of each.
-        let expected = [[0, 8, 14, 0, 0, 1024], [0, 8, 14, 0, 1024, 476], [4, 11, 16, 1, 0, 10]];
+        // Two groups of 5 settings, then (weight, gradient, buffer) of each tensor, then (weight, buffer) of each.
+        let expected = [[0, 10, 16, 0, 0, 1024], [0, 10, 16, 0, 1024, 476], [5, 13, 18, 1, 0, 10]];
         assert_eq!(kernel.constants, expected.concat());
     }
 

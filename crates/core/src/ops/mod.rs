@@ -163,6 +163,10 @@ pub enum Op {
         /// How many candidates each row may name.
         k: usize,
     },
+    /// The norm of all gradients and whether one of them is not finite, `(g, g, ..) -> (norm, not finite)`.
+    GradientNorm,
+    /// Weighted sums of many pairs of tensors, `(keep, take, a, b, a, b, ..) -> (y, y, ..)`.
+    Blend,
     /// Stochastic gradient descent on all parameters at once.
     Sgd(Sgd),
     /// AdamW on all parameters at once.
@@ -214,6 +218,8 @@ impl Op {
             Op::UpsampleGrad { .. } => "upsample_grad",
             Op::Argmax => "argmax",
             Op::InTopK { .. } => "in_top_k",
+            Op::GradientNorm => "gradient_norm",
+            Op::Blend => "blend",
             Op::Sgd(_) => "sgd",
             Op::AdamW(_) => "adamw",
         }
@@ -267,6 +273,8 @@ impl Op {
             Op::UpsampleGrad { input, .. } => vec![TensorType::new(call.input(0)?.dtype, *input)],
             Op::Argmax => vec![ranking::infer_argmax(&call)?],
             Op::InTopK { k } => vec![ranking::infer_in_top_k(*k, &call)?],
+            Op::GradientNorm => optimizer::infer_gradient_norm(&call)?,
+            Op::Blend => optimizer::infer_blend(&call)?,
             Op::Sgd(sgd) => sgd.infer(&call)?,
             Op::AdamW(adamw) => adamw.infer(&call)?,
         })
@@ -314,6 +322,8 @@ impl Op {
             | Op::UpsampleGrad { .. }
             | Op::Argmax
             | Op::InTopK { .. }
+            | Op::GradientNorm
+            | Op::Blend
             | Op::Sgd(_)
             | Op::AdamW(_) => Err(Error::NoGradient { operation: self.name() }),
         }

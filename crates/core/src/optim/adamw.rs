@@ -1,7 +1,7 @@
 //! AdamW.
 
-use super::Optimizer;
-use super::step::Groups;
+use super::step::{Groups, Settings};
+use super::{Optimizer, Training};
 use crate::error::Result;
 use crate::nn::Params;
 use crate::ops;
@@ -32,13 +32,12 @@ impl Default for AdamWConfig {
 /// Adam with decoupled weight decay, all parameters in one launch.
 pub struct AdamW {
     groups: Groups<AdamWConfig>,
-    steps: i32,
 }
 
 impl AdamW {
     /// Trains all trainable parameters with these settings.
     pub fn new(params: &Params, config: AdamWConfig) -> AdamW {
-        AdamW { groups: Groups::new(params, config, config.lr, ops::AdamW::BUFFERS), steps: 0 }
+        AdamW { groups: Groups::new(params, config) }
     }
 
     /// Gives the parameters whose full name `choose` accepts settings of their own; the latest choice counts.
@@ -53,27 +52,33 @@ impl AdamW {
     }
 }
 
+impl Settings for AdamWConfig {
+    const BUFFERS: usize = ops::AdamW::BUFFERS;
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn undecayed(self) -> AdamWConfig {
+        AdamWConfig { weight_decay: 0.0, ..self }
+    }
+
+    fn scalars(&self, lr: f32) -> Vec<f32> {
+        vec![lr, self.beta1, self.beta2, self.eps, self.weight_decay]
+    }
+
+    fn rule(&self, groups: Vec<u32>) -> Rule {
+        Rule::AdamW(ops::AdamW { groups })
+    }
+}
+
 impl Optimizer for AdamW {
     fn minimize_with(&mut self, loss: &Tensor, others: &[&Tensor]) -> Result<()> {
-        let steps = self.steps.saturating_add(1);
-        let scale = 1.0 / loss.device().precision().loss_scale();
-        let correction = |beta: f32| (1.0 - f64::from(beta).powi(steps)) as f32;
-        let scalars = |c: &AdamWConfig| {
-            [
-                self.groups.lr_of(c.lr),
-                c.beta1,
-                c.beta2,
-                c.eps,
-                c.weight_decay,
-                correction(c.beta1),
-                correction(c.beta2),
-                scale,
-            ]
-        };
-        let scalars = self.groups.settings.iter().flat_map(scalars).collect();
-        self.groups.step(loss, others, |groups| Rule::AdamW(ops::AdamW { groups }), scalars)?;
-        self.steps = steps;
-        Ok(())
+        self.groups.step(loss, others)
+    }
+
+    fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
+        self.groups.accumulate(loss)
     }
 
     fn lr(&self) -> f32 {
@@ -82,5 +87,13 @@ impl Optimizer for AdamW {
 
     fn set_lr(&mut self, lr: f32) {
         self.groups.lr = lr;
+    }
+
+    fn training(&self) -> &Training {
+        &self.groups.training
+    }
+
+    fn training_mut(&mut self) -> &mut Training {
+        &mut self.groups.training
     }
 }

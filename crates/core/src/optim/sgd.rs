@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 
-use super::Optimizer;
-use super::step::Groups;
+use super::step::{Groups, Settings};
+use super::{Optimizer, Training};
 use crate::error::Result;
 use crate::nn::Params;
 use crate::ops;
@@ -35,7 +35,7 @@ pub struct Sgd {
 impl Sgd {
     /// Trains all trainable parameters with these settings.
     pub fn new(params: &Params, config: SgdConfig) -> Sgd {
-        Sgd { groups: Groups::new(params, config, config.lr, ops::Sgd::BUFFERS) }
+        Sgd { groups: Groups::new(params, config) }
     }
 
     /// Gives the parameters whose full name `choose` accepts settings of their own; the latest choice counts.
@@ -46,17 +46,33 @@ impl Sgd {
     }
 }
 
+impl Settings for SgdConfig {
+    const BUFFERS: usize = ops::Sgd::BUFFERS;
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn undecayed(self) -> SgdConfig {
+        SgdConfig { weight_decay: 0.0, ..self }
+    }
+
+    fn scalars(&self, lr: f32) -> Vec<f32> {
+        vec![lr, self.momentum, self.weight_decay]
+    }
+
+    fn rule(&self, groups: Vec<u32>) -> Rule {
+        Rule::Sgd(ops::Sgd { nesterov: self.nesterov, groups })
+    }
+}
+
 impl Optimizer for Sgd {
     fn minimize_with(&mut self, loss: &Tensor, others: &[&Tensor]) -> Result<()> {
-        let nesterov = self.groups.settings[0].nesterov;
-        let scale = 1.0 / loss.device().precision().loss_scale();
-        let scalars = self
-            .groups
-            .settings
-            .iter()
-            .flat_map(|c| [self.groups.lr_of(c.lr), c.momentum, c.weight_decay, scale])
-            .collect();
-        self.groups.step(loss, others, |groups| Rule::Sgd(ops::Sgd { nesterov, groups }), scalars)
+        self.groups.step(loss, others)
+    }
+
+    fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
+        self.groups.accumulate(loss)
     }
 
     fn lr(&self) -> f32 {
@@ -65,5 +81,13 @@ impl Optimizer for Sgd {
 
     fn set_lr(&mut self, lr: f32) {
         self.groups.lr = lr;
+    }
+
+    fn training(&self) -> &Training {
+        &self.groups.training
+    }
+
+    fn training_mut(&mut self) -> &mut Training {
+        &mut self.groups.training
     }
 }

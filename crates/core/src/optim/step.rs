@@ -2,27 +2,43 @@
 
 use std::collections::HashMap;
 
+use super::Training;
 use crate::error::{Error, Result};
-use crate::graph::StateId;
+use crate::graph::{Leaf, StateId};
 use crate::nn::Params;
 use crate::ops::Op;
 use crate::state::State;
 use crate::tensor::{Mode, Tensor, linearise, run};
+use crate::training::can_blend;
 use crate::work::{Request, Rule};
 
 /// A choice of parameters by name.
 type Choice = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// The settings of a group.
+pub(super) trait Settings: Copy {
+    /// Buffers a parameter.
+    const BUFFERS: usize;
+    /// The learning rate that the group was given.
+    fn lr(&self) -> f32;
+    /// The same without weight decay.
+    fn undecayed(self) -> Self;
+    /// The scalars of the rule, with the present learning rate.
+    fn scalars(&self, lr: f32) -> Vec<f32>;
+    /// The rule of parameters in these groups, of which this is the first.
+    fn rule(&self, groups: Vec<u32>) -> Rule;
+}
+
 /// Parameters in groups with settings of their own, and their buffers.
-pub(super) struct Groups<Settings> {
+pub(super) struct Groups<S> {
     params: Params,
     choices: Vec<Choice>,
-    pub(super) settings: Vec<Settings>,
+    settings: Vec<S>,
+    pub(super) training: Training,
     /// The first group's learning rate: now, and when the optimizer was made.
     pub(super) lr: f32,
     initial_lr: f32,
     members: HashMap<StateId, Member>,
-    buffers: usize,
 }
 
 struct Member {
@@ -30,27 +46,27 @@ struct Member {
     buffers: Vec<State>,
 }
 
-impl<Settings> Groups<Settings> {
-    /// All parameters in one group; each has `buffers` buffers of zeros.
-    pub(super) fn new(params: &Params, settings: Settings, lr: f32, buffers: usize) -> Groups<Settings> {
+impl<S: Settings> Groups<S> {
+    /// All parameters in one group; their buffers begin as zeros.
+    pub(super) fn new(params: &Params, settings: S) -> Groups<S> {
         Groups {
+            training: Training::new(params.device()),
             params: params.clone(),
             choices: vec![Box::new(|_| true)],
             settings: vec![settings],
-            lr,
-            initial_lr: lr,
+            lr: settings.lr(),
+            initial_lr: settings.lr(),
             members: HashMap::new(),
-            buffers,
         }
     }
 
     /// The present learning rate of a group that was given `lr`: its ratio to the first group's is kept.
-    pub(super) fn lr_of(&self, lr: f32) -> f32 {
+    fn lr_of(&self, lr: f32) -> f32 {
         if self.initial_lr == 0.0 { self.lr } else { self.lr * (lr / self.initial_lr) }
     }
 
     /// Puts the parameters whose name is chosen into a new group. The latest choice counts.
-    pub(super) fn add(&mut self, choice: Choice, settings: Settings) {
+    pub(super) fn add(&mut self, choice: Choice, settings: S) {
         self.choices.push(choice);
         self.settings.push(settings);
         for member in self.members.values_mut() {
@@ -72,7 +88,7 @@ impl<Settings> Groups<Settings> {
                     &zeros,
                 )
             };
-            let buffers = (0..self.buffers).map(make).collect::<Result<Vec<State>>>()?;
+            let buffers = (0..S::BUFFERS).map(make).collect::<Result<Vec<State>>>()?;
             let member = Member { group: group(&self.choices), buffers };
             self.members.insert(state.id(), member);
         }
@@ -83,20 +99,36 @@ impl<Settings> Groups<Settings> {
         Ok(member)
     }
 
-    /// One step on a loss: `rule` gets the groups of the trainable parameters, `scalars` are those of all groups.
-    pub(super) fn step(
-        &mut self,
-        loss: &Tensor,
-        others: &[&Tensor],
-        rule: impl FnOnce(Vec<u32>) -> Rule,
-        scalars: Vec<f32>,
-    ) -> Result<()> {
+    /// The scalars of all groups; where norms and biases do not decay, of all groups without decay after them.
+    fn scalars(&self) -> Vec<f32> {
+        let undecayed = self.settings.iter().map(|settings| settings.undecayed());
+        let undecayed = undecayed.filter(|_| !self.training.decays_vectors());
+        let all = self.settings.iter().copied().chain(undecayed);
+        all.flat_map(|settings| settings.scalars(self.lr_of(settings.lr()))).collect()
+    }
+
+    /// One step on a loss.
+    pub(super) fn step(&mut self, loss: &Tensor, others: &[&Tensor]) -> Result<()> {
+        self.run(loss, others, true)?;
+        self.training.stepped(loss);
+        Ok(())
+    }
+
+    /// Adds a loss's gradients to those of the next step.
+    pub(super) fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
+        self.run(loss, &[], false)?;
+        self.training.added();
+        Ok(())
+    }
+
+    fn run(&mut self, loss: &Tensor, others: &[&Tensor], update: bool) -> Result<()> {
+        self.training.refuse_if_swapped()?;
         let roots: Vec<&Tensor> = std::iter::once(loss).chain(others.iter().copied()).collect();
         let mut linearised = linearise(roots.iter().copied(), Mode::Differentiate, false)?;
         // Only what the trace reads is trained; a state that is merely updated (running statistics) is not.
         let mut read = vec![false; linearised.states.len()];
         for node in &linearised.graph.nodes {
-            if let Op::Leaf(crate::graph::Leaf::State { index, trainable }) = node.op {
+            if let Op::Leaf(Leaf::State { index, trainable }) = node.op {
                 read[index as usize] = trainable;
             }
         }
@@ -110,15 +142,25 @@ impl<Settings> Groups<Settings> {
         if trained.is_empty() {
             return Err(Error::NothingToTrain);
         }
-        let (mut groups, mut buffers) = (Vec::with_capacity(trained.len()), Vec::new());
-        for state in &trained {
+        let (mut groups, mut states) = (Vec::with_capacity(trained.len()), Vec::new());
+        let undecayed = if self.training.decays_vectors() { 0 } else { self.settings.len() as u32 };
+        for state in trained.iter().filter(|_| update) {
             let member = self.member(state)?;
-            groups.push(member.group);
-            buffers.extend(member.buffers.iter().cloned());
+            groups.push(member.group + if state.ty().shape.rank() <= 1 { undecayed } else { 0 });
+            states.extend(member.buffers.iter().cloned());
         }
-        let request = Request::Minimize { rule: rule(groups), scalars, buffers: buffers.clone() };
-        run(&mut linearised, request, &roots)?;
-        trained.iter().chain(&buffers).for_each(State::advance);
+        let graph = &linearised.graph;
+        let moved = (0..graph.updates.len()).filter(|&at| can_blend(graph, at));
+        let moved: Vec<State> =
+            moved.map(|at| linearised.states[graph.updates[at].state as usize].clone()).collect();
+        let step = self.training.parts(update.then(|| self.settings[0].rule(groups)));
+        states.extend(self.training.states(&step, &trained, &moved)?);
+        let mut scalars = self.training.controls().scalars().to_vec();
+        if update {
+            scalars.extend(self.scalars());
+        }
+        run(&mut linearised, Request::Minimize { step, scalars, states: states.clone() }, &roots)?;
+        states.iter().chain(trained.iter().filter(|_| update)).for_each(State::advance);
         Ok(())
     }
 }

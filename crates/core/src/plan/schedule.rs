@@ -181,7 +181,7 @@ impl<'a> Scheduler<'a> {
         let readers = self.readers(update.state);
         // A sum is written when other blocks may still read; an element of a map is read by the thread that writes it.
         let node = self.graph.node(value);
-        let elementwise = node.op.is_pointwise() || matches!(node.op, Op::Sgd(_) | Op::AdamW(_));
+        let elementwise = node.op.is_pointwise() || node.op.updates_in_place();
         if taken || (readers.contains(&unit) && !elementwise) || self.gathers_from(unit, update.state) {
             return false;
         }

@@ -10,7 +10,7 @@ pub fn simplify(graph: &Graph) -> Result<Graph> {
         Some(value) => Ok(vec![value]),
         None => {
             let inputs = match node.op {
-                Op::Sgd(_) | Op::AdamW(_) => {
+                Op::Sgd(_) | Op::AdamW(_) | Op::Blend | Op::GradientNorm => {
                     inputs.into_iter().map(|input| without_widening(new, input)).collect()
                 }
                 _ => inputs,

@@ -163,6 +163,11 @@ impl Tensor {
         WeakTensor { node: Arc::downgrade(&self.node), output: self.output }
     }
 
+    /// Whether both are the same value of the trace.
+    pub(crate) fn is(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.node, &other.node) && self.output == other.output
+    }
+
     /// Another output of the same operation.
     pub(crate) fn sibling(&self, output: u16) -> Tensor {
         Tensor { node: Arc::clone(&self.node), output }

@@ -74,6 +74,8 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
         Op::UpsampleGrad { upsample, .. } => one(upsample::upsample_grad(upsample, x(0), shape)),
         Op::Argmax => one(ranking::argmax(x(0))),
         Op::InTopK { k } => one(ranking::in_top_k(*k, x(0), x(1))),
+        Op::GradientNorm => optimizer::gradient_norm(inputs),
+        Op::Blend => optimizer::blend(inputs),
         Op::Sgd(sgd) => optimizer::sgd(sgd, inputs),
         Op::AdamW(adamw) => optimizer::adamw(adamw, inputs),
     })

@@ -1,10 +1,13 @@
 use ocelli_core::ops::optimizer::group_count;
-use ocelli_core::ops::{AdamW, Sgd};
+use ocelli_core::ops::{AdamW, Op, Sgd};
 
 use crate::host_tensor::HostTensor;
 
 pub(super) fn sgd(sgd: &Sgd, inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
-    update(&sgd.groups, inputs, |[lr, momentum, weight_decay, scale], gradient, w, [m]| {
+    update(&sgd.groups, inputs, |[lr, momentum, weight_decay, scale, skip], gradient, w, [m]| {
+        if skip != 0.0 {
+            return;
+        }
         let g = scale * gradient + weight_decay * *w;
         *m = momentum * *m + g;
         *w -= lr * if sgd.nesterov { g + momentum * *m } else { *m };
@@ -14,7 +17,10 @@ pub(super) fn sgd(sgd: &Sgd, inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
 pub(super) fn adamw(adamw: &AdamW, inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
     let rule =
         |settings: [f64; AdamW::SCALARS], gradient: f64, w: &mut f64, [m, v]: &mut [f64; AdamW::BUFFERS]| {
-            let [lr, beta1, beta2, eps, weight_decay, correction1, correction2, scale] = settings;
+            let [lr, beta1, beta2, eps, weight_decay, correction1, correction2, scale, skip] = settings;
+            if skip != 0.0 {
+                return;
+            }
             let g = scale * gradient;
             *w *= 1.0 - lr * weight_decay;
             *m = beta1 * *m + (1.0 - beta1) * g;
@@ -22,6 +28,25 @@ pub(super) fn adamw(adamw: &AdamW, inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
             *w -= lr * (*m / correction1) / ((*v / correction2).sqrt() + eps);
         };
     update(&adamw.groups, inputs, rule)
+}
+
+pub(super) fn gradient_norm(inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
+    let all = || inputs.iter().flat_map(|gradient| &gradient.values);
+    let norm = all().map(|g| g * g).sum::<f64>().sqrt();
+    let broken = all().any(|g| !g.is_finite());
+    vec![vec![norm], vec![f64::from(u8::from(broken))]]
+}
+
+pub(super) fn blend(inputs: &[&HostTensor]) -> Vec<Vec<f64>> {
+    let (factors, tensors) = inputs.split_at(Op::BLEND_FACTORS);
+    let (keep, take) = (factors[0].values[0], factors[1].values[0]);
+    let term = |factor: f64, x: f64| if factor == 0.0 { 0.0 } else { factor * x };
+    let one = |(&a, &b): (&f64, &f64)| match (keep == 0.0, take == 0.0) {
+        (false, true) => keep * a,
+        (true, false) => take * b,
+        _ => term(keep, a) + term(take, b),
+    };
+    tensors.chunks(2).map(|pair| pair[0].values.iter().zip(&pair[1].values).map(one).collect()).collect()
 }
 
 /// Applies `rule(settings, gradient, weight, buffers)` to each number of each tensor, which follow the settings of the
