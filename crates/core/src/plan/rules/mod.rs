@@ -6,6 +6,7 @@
 
 mod epilogue;
 pub mod fold_batch_norm;
+pub mod rematerialise;
 mod statistics;
 
 use super::Convolution;
