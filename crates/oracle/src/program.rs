@@ -11,7 +11,7 @@ use ocelli_core::init::{Fan, Fans, Init};
 use ocelli_core::nn::{BatchNorm2d, BatchNormConfig, GroupNorm, Module, Params, Seed};
 use ocelli_core::ops::pool::Windows;
 use ocelli_core::ops::{Conv2d, UpsampleMode};
-use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
+use ocelli_core::optim::{AdamW, AdamWConfig, AverageConfig, Optimizer, Sgd, SgdConfig};
 use ocelli_core::{
     CrossEntropyConfig, DType, Device, Error, Precision, Result, Shape, State, Tensor, TensorType, evaluate,
 };
@@ -71,8 +71,9 @@ impl RandomProgram {
     }
 }
 
-/// A step of training the program of this seed as the planner gets it, SGD for even seeds and AdamW for odd ones, and
-/// what its leaves are bound to; the loss alone where every parameter is frozen.
+/// A step of training the program of this seed as the planner gets it, SGD for even seeds and AdamW for odd ones, with
+/// averages, clipped gradients, earlier micro-batches and an overflow for some, and what its leaves are bound to; the loss
+/// alone where every parameter is frozen.
 ///
 /// # Errors
 /// None.
@@ -80,21 +81,38 @@ pub fn training_step(seed: u64, precision: Precision) -> Result<(Graph, Bindings
     let (device, recorder) = recording_device();
     device.set_precision(precision);
     let program = RandomProgram::new(&device, seed)?;
-    let loss = program.loss()?;
     let (weight_decay, lr) = (0.01, 0.05);
     let trained = if seed.is_multiple_of(2) {
         let config = SgdConfig { lr, momentum: 0.9, weight_decay, nesterov: seed.is_multiple_of(4) };
-        Sgd::new(program.params(), config).minimize(&loss)
+        minimize(Sgd::new(program.params(), config), seed, &program)
     } else {
         let config = AdamWConfig { lr, weight_decay, ..AdamWConfig::default() };
-        AdamW::new(program.params(), config).minimize(&loss)
+        minimize(AdamW::new(program.params(), config), seed, &program)
     };
     match trained {
-        Err(Error::NothingToTrain) => evaluate(&[&loss])?,
+        Err(Error::NothingToTrain) => evaluate(&[&program.loss()?])?,
         other => other?,
     }
     let nothing = || Error::Plan { pass: "oracle", what: "nothing was run".into() };
     recorder.take().pop().ok_or_else(nothing)
+}
+
+/// A step with one or the other of what an optimizer can do besides.
+fn minimize<O: Optimizer>(mut optimizer: O, seed: u64, program: &RandomProgram) -> Result<()> {
+    if seed % 5 < 2 {
+        optimizer = optimizer.with_average(AverageConfig::default());
+    }
+    if seed % 7 < 2 {
+        optimizer = optimizer.with_clipped_gradients(0.5);
+    }
+    if seed % 6 < 2 {
+        optimizer.accumulate(&program.loss()?)?;
+    }
+    let mut loss = program.loss()?;
+    if seed % 8 < 2 && loss.device().precision() == Precision::mixed_f16() {
+        loss = loss.mul(&Tensor::scalar(loss.device(), f32::INFINITY))?;
+    }
+    optimizer.minimize(&loss)
 }
 
 struct Generator {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use ocelli_core::init::{Fans, Init};
-use ocelli_core::nn::{Params, Seed};
+use ocelli_core::nn::{BatchNorm2d, BatchNormConfig, Module, Params, Seed};
 use ocelli_core::optim::{AdamW, AdamWConfig, AverageConfig, LossScale, Optimizer, Sgd, SgdConfig};
 use ocelli_core::{DType, Error, Precision, Result, Shape, State, Tensor};
 
@@ -457,4 +457,43 @@ fn averages_follow_and_swap() {
     optimizer.swap_average().unwrap();
     assert_eq!(problem.bits(), trained);
     optimizer.minimize(&problem.loss().unwrap()).unwrap();
+}
+
+/// Running statistics of a step that overflows, or of a micro-batch that does, keep their values; averages of them follow.
+#[test]
+fn running_statistics_of_skipped_steps_are_kept() {
+    let device = ocelli_oracle::device();
+    device.set_precision(Precision::mixed_f16());
+    let params = Params::new(&device, Seed(1));
+    let norm = BatchNorm2d::new(&params / "norm", 2, BatchNormConfig::default()).unwrap();
+    let average = AverageConfig { decay: 0.75, warm_up: false };
+    let mut optimizer = Sgd::new(&params, SgdConfig::default()).with_average(average);
+    let statistics = |name: &str| {
+        let all = params.all();
+        all.iter().find(|state| state.name() == name).unwrap().to_vec::<f32>().unwrap()
+    };
+    let loss = |factor: f32| {
+        let images = Tensor::from_slice(&device, &[1f32, 2.0, 3.0, 6.0], &[2, 1, 1, 2]).unwrap();
+        let factor = Tensor::scalar(&device, factor);
+        let y = norm.forward(&images.mul(&factor).unwrap()).unwrap();
+        y.pow_scalar(2.0).unwrap().sum().unwrap()
+    };
+    let skips: [fn(&mut Sgd, &Tensor) -> Result<()>; 2] = [Sgd::minimize, Sgd::accumulate];
+    for skip in skips {
+        skip(&mut optimizer, &loss(f32::NAN)).unwrap();
+        assert_eq!(statistics("norm.running_mean"), [0.0, 0.0]);
+        assert_eq!(statistics("norm.running_var"), [1.0, 1.0]);
+    }
+    // The micro-batch that overflowed takes the step with it.
+    optimizer.minimize(&loss(1.0)).unwrap();
+    assert_eq!((statistics("norm.running_mean"), optimizer.skipped_steps().unwrap()), (vec![0.0; 2], 2));
+    optimizer.minimize(&loss(1.0)).unwrap();
+    // A tenth of the means 2 and 4, a quarter of which is averaged.
+    for (found, expected) in statistics("norm.running_mean").into_iter().zip([0.2, 0.4]) {
+        assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+    }
+    optimizer.swap_average().unwrap();
+    for (found, expected) in statistics("norm.running_mean").into_iter().zip([0.05, 0.1]) {
+        assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+    }
 }
