@@ -28,7 +28,7 @@ pub use rules::Decision;
 
 use crate::error::Result;
 use crate::graph::{Graph, verify};
-use costs::{Analytic, Costs};
+use costs::{Analytic, AtAnyPrice, Costs};
 use rules::fuse_convolutions;
 
 /// Which optimisations the planner makes.
@@ -40,6 +40,8 @@ pub struct PlanOptions {
     pub recompute: bool,
     /// Let convolutions take over the work around them, where that is faster (see [`rules`]).
     pub fuse_convolutions: bool,
+    /// Let them also where that is slower: for tests of what they compute then.
+    pub fuse_at_any_price: bool,
     /// Let pointwise launches walk through large tensors in turns from the start and from the end.
     pub alternate: bool,
     /// Let buffers that do not live at the same time share memory.
@@ -53,6 +55,7 @@ impl Default for PlanOptions {
         PlanOptions {
             fuse: true,
             fuse_convolutions: true,
+            fuse_at_any_price: false,
             fold_batch_norm: true,
             recompute: true,
             alternate: true,
@@ -102,7 +105,10 @@ pub fn rewrite(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result
     if !options.fuse_convolutions {
         return Ok((graph, Vec::new()));
     }
-    let (graph, decisions) = fuse_convolutions(&graph, costs)?;
+    let (graph, decisions) = match options.fuse_at_any_price {
+        true => fuse_convolutions(&graph, &AtAnyPrice(costs))?,
+        false => fuse_convolutions(&graph, costs)?,
+    };
     if cfg!(debug_assertions) {
         verify(&graph, "fuse convolutions")?;
     }
