@@ -15,7 +15,8 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ocelli::{DType, Device, Result, Shape, Tensor, TensorType, evaluate, gradients};
+use ocelli::plan::PlanOptions;
+use ocelli::{DType, Device, PlanReport, Result, Shape, Tensor, TensorType, evaluate, gradients};
 use ocelli_oracle::{HostTensor, Random};
 
 /// Relative error allowed in `f32`.
@@ -27,35 +28,55 @@ const FLOOR: f64 = 1e-4;
 #[derive(Default)]
 pub(crate) struct Suite {
     failures: Vec<String>,
+    fusing: bool,
 }
 
 impl Suite {
+    /// A suite whose convolutions take over the work around them wherever cuDNN can, slower or not.
+    pub(crate) fn fusing() -> Suite {
+        Suite { failures: Vec::new(), fusing: true }
+    }
+
     /// Holds the GPU to the oracle. `build` is the operation; it is given one tensor for each input of the case.
     pub(crate) fn check(&mut self, case: Case, build: impl Fn(&[Tensor]) -> Result<Tensor>) {
+        self.check_planned(case, build, |_, _| Ok(()));
+    }
+
+    /// The same, where `planned` looks at what was planned for each run in an element type, and says what is wrong.
+    pub(crate) fn check_planned(
+        &mut self,
+        case: Case,
+        build: impl Fn(&[Tensor]) -> Result<Tensor>,
+        planned: impl Fn(DType, &PlanReport) -> Result<(), String>,
+    ) {
         for &dtype in case.dtypes {
             let label = format!("{} in {dtype} of {:?}", case.operation, case.shapes());
             let seed = seed_of(&label);
             let inputs = case.draw(dtype, seed);
-            let expected = match run(&ocelli_oracle::device(), &inputs, seed, Extent::Backward, &build) {
+            let most = if case.forward_alone { Extent::Forward } else { Extent::Backward };
+            let expected = match run(&ocelli_oracle::device(), &inputs, seed, most, &build) {
                 Ok(expected) => expected,
                 Err(error) => {
                     self.failures.push(format!("{label}: the oracle: {error}"));
                     continue;
                 }
             };
-            let device = gpu();
-            poison(&device);
+            let lock = gpu();
+            let device = if self.fusing { fusing_gpu() } else { &*lock };
+            poison(device);
             let runs = [
                 ("forward alone", Extent::Forward),
-                ("first run", Extent::Backward),
-                ("captured run", Extent::Backward),
-                ("replayed run", Extent::Backward),
+                ("first run", most),
+                ("captured run", most),
+                ("replayed run", most),
             ];
             for (name, extent) in runs {
-                let found = run(&device, &inputs, seed, extent, &build);
+                let found = run(device, &inputs, seed, extent, &build);
                 let compared = found.map_err(|error| error.to_string()).and_then(|found| {
                     let mut pairs = found.iter().zip(&expected);
-                    pairs.try_for_each(|(found, expected)| case.compare(dtype, found, expected))
+                    pairs.try_for_each(|(found, expected)| case.compare(dtype, found, expected))?;
+                    let reports = device.gpu().expect("a GPU").report();
+                    reports.last().map_or(Ok(()), |report| planned(dtype, report))
                 });
                 if let Err(error) = compared {
                     self.failures.push(format!("{label}, {name}: {error}"));
@@ -81,12 +102,13 @@ pub(crate) struct Case {
     inputs: Vec<Input>,
     roundings: u32,
     dtypes: &'static [DType],
+    forward_alone: bool,
 }
 
 /// A case with these inputs.
 pub(crate) fn case(operation: impl Into<String>, inputs: impl Into<Vec<Input>>) -> Case {
     let dtypes = &[DType::F32, DType::F16, DType::BF16];
-    Case { operation: operation.into(), inputs: inputs.into(), roundings: 2, dtypes }
+    Case { operation: operation.into(), inputs: inputs.into(), roundings: 2, dtypes, forward_alone: false }
 }
 
 impl Case {
@@ -100,6 +122,12 @@ impl Case {
     /// Only in `f32`: for chains so long that 16 bits would say nothing.
     pub(crate) fn only_f32(mut self) -> Case {
         self.dtypes = &[DType::F32];
+        self
+    }
+
+    /// Without gradients: for what has none, or a jump in it that rounding decides.
+    pub(crate) fn forward_alone(mut self) -> Case {
+        self.forward_alone = true;
         self
     }
 
@@ -278,6 +306,16 @@ pub(crate) fn gpu() -> MutexGuard<'static, Device> {
     static GPU: OnceLock<Mutex<Device>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| Mutex::new(Device::new(0).expect("a GPU")));
     gpu.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same GPU with convolutions that take over the work around them wherever they can; whoever uses it holds the lock
+/// of [`gpu`].
+fn fusing_gpu() -> &'static Device {
+    static GPU: OnceLock<Device> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let options = PlanOptions { fuse_at_any_price: true, ..PlanOptions::default() };
+        Device::with_plan_options(0, options).expect("a GPU")
+    })
 }
 
 /// Fills memory that the pool would hand out next with 0xff bytes, which are not numbers in every floating-point type:

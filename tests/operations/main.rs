@@ -5,6 +5,7 @@
 
 mod chains;
 mod conv;
+mod conv_fusions;
 mod dropout;
 mod harness;
 mod layout;

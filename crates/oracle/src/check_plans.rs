@@ -56,6 +56,7 @@ fn variants() -> impl Iterator<Item = Variant> {
         all,
         PlanOptions { fuse: false, ..all },
         PlanOptions { fuse_convolutions: false, ..all },
+        PlanOptions { fuse_at_any_price: true, ..all },
         PlanOptions { recompute: false, ..all },
         PlanOptions { fold_batch_norm: false, ..all },
         PlanOptions { save_memory: true, ..all },
@@ -63,6 +64,7 @@ fn variants() -> impl Iterator<Item = Variant> {
         PlanOptions {
             fuse: false,
             fuse_convolutions: false,
+            fuse_at_any_price: false,
             fold_batch_norm: false,
             recompute: false,
             save_memory: false,

@@ -28,7 +28,7 @@ pub use rules::Decision;
 
 use crate::error::Result;
 use crate::graph::{Graph, verify};
-use costs::{Analytic, Costs};
+use costs::{Analytic, AtAnyPrice, Costs};
 use rules::fuse_convolutions;
 use rules::rematerialise::rematerialise;
 
@@ -44,6 +44,8 @@ pub struct PlanOptions {
     /// Let the backward pass make cheap activations again instead of keeping them: a third less memory for a step that
     /// takes a little longer. Off unless asked for.
     pub save_memory: bool,
+    /// Let them also where that is slower: for tests of what they compute then.
+    pub fuse_at_any_price: bool,
     /// Let pointwise launches walk through large tensors in turns from the start and from the end.
     pub alternate: bool,
     /// Let buffers that do not live at the same time share memory.
@@ -57,6 +59,7 @@ impl Default for PlanOptions {
         PlanOptions {
             fuse: true,
             fuse_convolutions: true,
+            fuse_at_any_price: false,
             fold_batch_norm: true,
             recompute: true,
             save_memory: false,
@@ -106,7 +109,10 @@ pub fn rewrite(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result
     let mut graph = passes(graph)?;
     let mut decisions = Vec::new();
     if options.fuse_convolutions {
-        (graph, decisions) = fuse_convolutions(&graph, costs)?;
+        (graph, decisions) = match options.fuse_at_any_price {
+            true => fuse_convolutions(&graph, &AtAnyPrice(costs))?,
+            false => fuse_convolutions(&graph, costs)?,
+        };
     }
     if options.save_memory {
         graph = rematerialise(&graph)?;
