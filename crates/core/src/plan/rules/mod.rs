@@ -7,6 +7,7 @@
 mod epilogue;
 pub mod fold_batch_norm;
 mod statistics;
+pub mod sums;
 
 use super::Convolution;
 use super::costs::{Cost, Costs};
