@@ -55,7 +55,7 @@ pub mod prelude {
     };
     pub use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Schedule, Sgd, SgdConfig};
     pub use ocelli_core::{
-        CrossEntropyConfig, DType, Device, Error, Precision, Result, Tensor, evaluate, gradients,
+        CrossEntropyConfig, DType, Device, Error, Precision, Result, Session, Tensor, evaluate, gradients,
     };
 }
 

@@ -12,6 +12,7 @@ use crate::ops::{AdamW, Op, Sgd};
 use crate::plan::PlanOptions;
 use crate::plan::precision::mixed_precision;
 use crate::plan::rules::fold_batch_norm::fold_batch_norm;
+use crate::plan::rules::sums::absorb;
 use crate::state::State;
 use crate::tensor::{Data, Linearised};
 use crate::training::append_step;
@@ -195,15 +196,17 @@ impl WorkKey {
         expand(&self.graph, &self.task, self.precision)
     }
 
-    /// The whole graph as it is planned: after the rewrites that must see the forward trace alone, such as those that only
-    /// graphs without gradients allow. It means what [`WorkKey::expand`]'s does.
+    /// The whole graph as it is planned: with the rewrites that only graphs without gradients allow, of which some must see
+    /// the forward trace before element types are chosen. It means what [`WorkKey::expand`]'s does.
     pub fn expand_for(&self, options: PlanOptions) -> Result<Graph> {
-        match &self.task {
-            Task::Evaluate if options.fold_batch_norm => {
-                expand(&fold_batch_norm(&self.graph)?, &self.task, self.precision)
-            }
-            _ => self.expand(),
+        if self.task != Task::Evaluate {
+            return self.expand();
         }
+        let graph = match options.fold_batch_norm {
+            true => expand(&fold_batch_norm(&self.graph)?, &self.task, self.precision)?,
+            false => self.expand()?,
+        };
+        if options.fuse { absorb(&graph) } else { Ok(graph) }
     }
 }
 

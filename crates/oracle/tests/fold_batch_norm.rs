@@ -233,7 +233,7 @@ fn what_is_planned_is_folded_only_in_evaluation() {
     };
     let names = on_data(&key(Task::Evaluate).expand_for(PlanOptions::default()).unwrap());
     assert_eq!(names, ["cast", "conv2d", "add", "cast", "sum"]);
-    let off = PlanOptions { fold_batch_norm: false, ..PlanOptions::default() };
+    let off = PlanOptions { fold_batch_norm: false, fuse: false, ..PlanOptions::default() };
     assert_eq!(key(Task::Evaluate).expand_for(off).unwrap(), key(Task::Evaluate).expand().unwrap());
     let sgd = ocelli_core::Rule::Sgd(ocelli_core::ops::Sgd { groups: vec![0; 5], nesterov: false });
     let training = key(Task::Minimize(ocelli_core::Step::new(sgd)));
@@ -272,4 +272,28 @@ fn random_programs_mean_the_same() {
         shorter += usize::from(on_data(&folded).len() < on_data(&graph).len());
     }
     assert!(shorter > 10, "only {shorter} programs hold something to fold");
+}
+
+/// All that is rewritten for evaluation alone, in 16 bits too: programs and their plans mean the same.
+#[test]
+fn what_is_planned_for_evaluation_means_what_is_asked_for() {
+    for seed in 0..60 {
+        let (device, recorder) = recording_device();
+        let program = RandomProgram::new(&device, seed).unwrap();
+        program.params().eval();
+        let loss = program.loss().unwrap();
+        evaluate(&[&loss]).unwrap();
+        let (graph, bindings) = recorder.take().pop().unwrap();
+        let precision = if seed % 2 == 0 { Precision::F32 } else { Precision::Mixed(Half::F16) };
+        let key = WorkKey { graph, task: Task::Evaluate, precision, deterministic: false };
+        let expected = interpret(&key.expand().unwrap(), &bindings, Rounding::None).unwrap();
+        let options = PlanOptions::default();
+        let planned = plan(&key.expand_for(options).unwrap(), options).unwrap();
+        let found = interpret_plan(&planned, &bindings).unwrap();
+        for (a, b) in found.roots.iter().zip(&expected.roots) {
+            let (a, b) = (a.values[0], b.values[0]);
+            let close = a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+            assert!(close, "seed {seed}: {a}, not {b}");
+        }
+    }
 }

@@ -69,17 +69,19 @@ impl Gpu {
         let device = self.cuda();
         let stream = device.stream();
         let answers = device.alloc_pinned(end)?;
-        let whole = |bound: &BoundPlan| -> Result<()> {
+        {
+            // Launch by launch, on zeros: what is loaded at the first launch cannot be loaded in a capture.
+            let _shared = self.share_stream();
+            let block = bound.block().memory();
+            stream.fill_bytes(block, 0, block.len(), 0)?;
+            bound.enqueue(self)?;
+            stream.synchronize()?;
+        }
+        let serve = self.capture(&bound, &|bound| {
             bound.block().upload(stream)?;
             bound.enqueue(self)?;
             download(stream, &outputs, &answers)
-        };
-        {
-            let _shared = self.share_stream();
-            whole(&bound)?;
-            stream.synchronize()?;
-        }
-        let serve = self.capture(&bound, &whole)?;
+        })?;
         let launches = self.capture(&bound, &|bound| bound.enqueue(self))?;
         let done = stream.record()?;
         let mut held = HeldPlan { serve, launches, done, bound, inputs, outputs, answers };

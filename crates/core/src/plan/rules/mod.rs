@@ -8,6 +8,7 @@ mod epilogue;
 pub mod fold_batch_norm;
 pub mod rematerialise;
 mod statistics;
+pub mod sums;
 
 use super::Convolution;
 use super::costs::{Cost, Costs};
