@@ -53,7 +53,9 @@ pub mod prelude {
         BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, Dropout,
         GroupNorm, Linear, Module, Params, Seed,
     };
-    pub use ocelli_core::optim::{AdamW, AdamWConfig, Optimizer, Schedule, Sgd, SgdConfig};
+    pub use ocelli_core::optim::{
+        AdamW, AdamWConfig, AverageConfig, LossScale, Optimizer, Schedule, Sgd, SgdConfig,
+    };
     pub use ocelli_core::{
         CrossEntropyConfig, DType, Device, Error, Precision, Result, Session, Tensor, evaluate, gradients,
     };

@@ -72,9 +72,10 @@ fn a_training_step_of_mnist_has_no_more_launches_than_it_had() {
     let fused = mnist_step(Precision::mixed_f16(), PlanOptions::default());
     let single = mnist_step(Precision::mixed_f16(), PlanOptions { fuse: false, ..PlanOptions::default() });
     let labels: Vec<&str> = fused.launches.iter().map(|launch| &*launch.label).collect();
-    assert_eq!(fused.launches.len(), 28, "{labels:#?}");
-    assert_eq!(single.launches.len(), 45);
-    assert_eq!(mnist_step(Precision::F32, PlanOptions::default()).launches.len(), 27);
+    // The last three: the norm of the gradients, all single numbers (loss scale, bias corrections), the update.
+    assert_eq!(fused.launches.len(), 32, "{labels:#?}");
+    assert_eq!(single.launches.len(), 86);
+    assert_eq!(mnist_step(Precision::F32, PlanOptions::default()).launches.len(), 30);
 }
 
 #[test]

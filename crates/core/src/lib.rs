@@ -1,4 +1,5 @@
 //! Tensors, the graph, autograd, the planner and the executor of Ocelli.
+mod augment;
 pub mod autograd;
 pub mod codegen;
 mod device;
@@ -18,6 +19,7 @@ mod training;
 mod types;
 mod work;
 
+pub use augment::{Area, MixSampler};
 pub use device::{Buffer, Device, Executor, Half, Precision};
 pub use error::{Error, Origin, Result};
 pub use execute::{Counters, Gpu, LaunchReport, LaunchTime, PlanReport, PlanTimes};

@@ -313,6 +313,8 @@ impl Expansion<'_> {
     /// The optimizer's node; yields the new weights.
     fn update(&mut self, rule: &Rule, trained: &[Trained], verdict: &Verdict) -> Result<Vec<Value>> {
         let mut inputs = Vec::new();
+        // Read by all corrections, so that they share a launch.
+        let one = self.control(Control::One);
         for group in 0..rule.group_count() {
             let first = self.slots + (Controls::COUNT + group * rule.settings()) as u32;
             let settings: Vec<Value> =
@@ -323,7 +325,7 @@ impl Expansion<'_> {
                 let state = self.places.corrections + (group * rule.corrections() + correction) as u32;
                 let (old, beta) = (self.scalar_state(state), settings[1 + correction]);
                 let kept = self.graph.mul(beta, old)?;
-                let missing = self.unless(beta)?;
+                let missing = self.graph.sub(one, beta)?;
                 let new = self.graph.add(kept, missing)?;
                 inputs.push(new);
                 let next = if self.step.scaled { self.choose(verdict.skip, old, new)? } else { new };

@@ -71,8 +71,8 @@ impl Init {
     }
 }
 
-/// Random numbers of one parameter.
-struct Random {
+/// Random numbers of one parameter, or of one step.
+pub(crate) struct Random {
     key: [u32; 2],
     counter: u64,
     words: [u32; 4],
@@ -80,7 +80,7 @@ struct Random {
 }
 
 impl Random {
-    fn new(seed: u64, name: &str) -> Random {
+    pub(crate) fn new(seed: u64, name: &str) -> Random {
         // FNV-1a, so that a parameter's values depend on its name and not on what was made before it.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -100,18 +100,23 @@ impl Random {
     }
 
     /// In the open interval (0, 1).
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (f64::from(self.word()) + 0.5) / 4_294_967_296.0
     }
 
-    /// By the method of Box and Muller.
+    /// A whole number below `end`, which is below 2^32.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.unit() * end as f64) as usize
+    }
+
+    /// From the normal distribution of mean 0 and variance 1, by the method of Box and Muller.
+    pub(crate) fn standard_normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.unit().ln()).sqrt();
+        radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
+    }
+
     fn normal(&mut self, count: usize, std: f64) -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                let radius = (-2.0 * self.unit().ln()).sqrt();
-                (std * radius * (2.0 * std::f64::consts::PI * self.unit()).cos()) as f32
-            })
-            .collect()
+        (0..count).map(|_| (std * self.standard_normal()) as f32).collect()
     }
 }
 
