@@ -105,7 +105,7 @@ impl Results {
         let summary = json!({
             "bench": self.bench,
             "sum_ms": sums,
-            "ceiling": { "matmul_tflops": ceilings.flops / 1e12, "copy_gb_per_s": ceilings.bytes / 1e9 },
+            "ceiling": { "matmul_tflops": ceilings.flops() / 1e12, "copy_gb_per_s": ceilings.bytes() / 1e9 },
             "gpu": properties.name,
             "file": file,
             "versions": {

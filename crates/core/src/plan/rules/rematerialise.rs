@@ -61,7 +61,12 @@ fn find(graph: &Graph, loss: NodeId) -> BTreeSet<NodeId> {
             early[input] |= id as NodeId <= loss && !node.op.is_pointwise();
         }
     }
-    let kept: BTreeSet<NodeId> = graph.roots.iter().chain(graph.updates.iter().map(|update| &update.value)).map(|value| value.node).collect();
+    let kept: BTreeSet<NodeId> = graph
+        .roots
+        .iter()
+        .chain(graph.updates.iter().map(|update| &update.value))
+        .map(|value| value.node)
+        .collect();
     let mut found = BTreeSet::new();
     for id in 0..=loss {
         let elements = graph.nodes[id as usize].outputs[0].shape.elements();
