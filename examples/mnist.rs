@@ -51,6 +51,9 @@ struct Options {
     /// Print the launches of a step and the memory they use
     #[arg(long)]
     profile: bool,
+    /// Print where the time of a step goes: layer, pattern, engine, time, bytes, share of the floor
+    #[arg(long)]
+    explain: bool,
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
@@ -189,6 +192,11 @@ fn main() -> Result<()> {
     if options.profile {
         print_profile(&device)?;
     }
+    if options.explain
+        && let Some(explanation) = device.gpu().context("the device is no GPU")?.explain()?
+    {
+        println!("\n{explanation}");
+    }
     if options.json {
         print_json(&device, accuracy, &seconds, first_batch.unwrap_or_default())?;
     }
@@ -307,7 +315,7 @@ fn print_profile(device: &Device) -> Result<()> {
     };
     println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);
     println!("arena {} bytes, workspace {} bytes", plan.arena_bytes, plan.workspace_bytes);
-    for LaunchTime { launch, microseconds } in times.launches {
+    for LaunchTime { launch, microseconds, .. } in times.launches {
         println!("{microseconds:8.2} us  {:60} {}", launch.label, launch.how);
     }
     println!("{:?}", gpu.counters());

@@ -47,34 +47,50 @@ fn line(work: &Work, purpose: &ocelli::plan::Purpose) -> Line {
     (work.layer_names(&purpose.layers), purpose.pattern.clone())
 }
 
-/// The launches of a training step of a residual block with a projection, after a stem.
-fn residual_block(precision: Precision) -> Vec<Line> {
+/// The launches of a training step, of the optimizer too, of what `network` makes of a batch of images.
+fn training_step(
+    precision: Precision,
+    images: [usize; 4],
+    network: impl FnOnce(&Params) -> Box<dyn Fn(&Tensor) -> Tensor>,
+) -> Vec<Line> {
     let lines = Arc::default();
     let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines))));
     device.set_precision(precision);
     let params = Params::new(&device, Seed(1));
-    let conv = |name: &str, from, to, kernel, stride| {
-        let config = Conv2dConfig { kernel, stride, padding: kernel / 2, bias: false, ..Default::default() };
-        Conv2d::new(&params / name, from, to, config).unwrap()
-    };
-    let norm = |name: &str, c| BatchNorm2d::new(&params / name, c, BatchNormConfig::default()).unwrap();
-    let images = Tensor::from_slice(&device, &vec![0.5f32; 16 * 56 * 56 * 8], &[16, 56, 56, 8]).unwrap();
-    let x = conv("conv1", 8, 64, 3, 1).forward(&images).unwrap();
-    let x = norm("bn1", 64).forward(&x).unwrap().relu().unwrap();
-    let y = conv("layer1.0.conv1", 64, 64, 1, 1).forward(&x).unwrap();
-    let y = norm("layer1.0.bn1", 64).forward(&y).unwrap().relu().unwrap();
-    let y = conv("layer1.0.conv2", 64, 128, 3, 2).forward(&y).unwrap();
-    let y = norm("layer1.0.bn2", 128).forward(&y).unwrap();
-    let skip = conv("layer1.0.downsample.0", 64, 128, 1, 2).forward(&x).unwrap();
-    let skip = norm("layer1.0.downsample.1", 128).forward(&skip).unwrap();
-    let x = y.add(&skip).unwrap().relu().unwrap();
-    let fc = Linear::new(&params / "fc", 128, 10).unwrap();
-    let logits = fc.forward(&x.mean_images().unwrap().flatten().unwrap()).unwrap();
-    let labels = Tensor::from_slice(&device, &[3i32; 16], &[16]).unwrap();
+    let network = network(&params);
+    let pixels = vec![0.5f32; images.iter().product()];
+    let logits = network(&Tensor::from_slice(&device, &pixels, &images).unwrap());
+    let labels = Tensor::from_slice(&device, &vec![3i32; images[0]], &[images[0]]).unwrap();
     let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
     Sgd::new(&params, SgdConfig { lr: 0.1, momentum: 0.9, ..Default::default() }).minimize(&loss).unwrap();
     let lines: Vec<Line> = lines.lock().unwrap().clone();
     lines
+}
+
+/// The launches of a training step of a residual block with a projection, after a stem.
+fn residual_block(precision: Precision) -> Vec<Line> {
+    training_step(precision, [16, 56, 56, 8], |params| {
+        let conv = |name: &str, from, to, kernel, stride| {
+            let config =
+                Conv2dConfig { kernel, stride, padding: kernel / 2, bias: false, ..Default::default() };
+            Conv2d::new(params / name, from, to, config).unwrap()
+        };
+        let norm = |name: &str, c| BatchNorm2d::new(params / name, c, BatchNormConfig::default()).unwrap();
+        let stem = (conv("conv1", 8, 64, 3, 1), norm("bn1", 64));
+        let first = (conv("layer1.0.conv1", 64, 64, 1, 1), norm("layer1.0.bn1", 64));
+        let second = (conv("layer1.0.conv2", 64, 128, 3, 2), norm("layer1.0.bn2", 128));
+        let skip = (conv("layer1.0.downsample.0", 64, 128, 1, 2), norm("layer1.0.downsample.1", 128));
+        let fc = Linear::new(params / "fc", 128, 10).unwrap();
+        let apply = |(conv, norm): &(Conv2d, BatchNorm2d), x: &Tensor| {
+            norm.forward(&conv.forward(x).unwrap()).unwrap()
+        };
+        Box::new(move |images| {
+            let x = apply(&stem, images).relu().unwrap();
+            let y = apply(&second, &apply(&first, &x).relu().unwrap());
+            let x = y.add(&apply(&skip, &x)).unwrap().relu().unwrap();
+            fc.forward(&x.mean_images().unwrap().flatten().unwrap()).unwrap()
+        })
+    })
 }
 
 #[test]
@@ -110,5 +126,31 @@ fn launches_of_a_training_step_name_their_layers() {
         let large = |line: &&Line| line.1.contains("batch norm") || line.1.contains("convolution");
         let nameless: Vec<&Line> = lines.iter().filter(large).filter(|line| line.0.is_empty()).collect();
         assert!(nameless.is_empty(), "{nameless:#?}");
+    }
+}
+
+#[test]
+fn every_convolution_and_norm_of_a_resnet_is_named() {
+    let mut layers = Vec::new();
+    let lines = training_step(Precision::mixed_f16(), [2, 64, 64, 3], |params| {
+        let net = ocelli::models::resnet50(params, Default::default()).unwrap();
+        let names = params.all().into_iter().map(|state| state.name().to_owned());
+        layers.extend(names.filter_map(|name| Some(name.strip_suffix(".weight")?.to_owned())));
+        Box::new(move |images| net.forward(images).unwrap())
+    });
+    assert_eq!(layers.len(), 53 + 53 + 1);
+    for layer in &layers {
+        let of = |pattern: &str| {
+            let serves = |line: &&Line| line.0.contains(layer) && line.1.contains(pattern);
+            lines.iter().filter(serves).count()
+        };
+        if layer.contains("conv") || layer.ends_with("downsample.0") {
+            let wanted = if layer == "conv1" { 2 } else { 3 };
+            assert_eq!(of("convolution"), wanted, "{layer}: {lines:#?}");
+        } else if layer == "fc" {
+            assert_eq!(of("matmul"), 3, "{lines:#?}");
+        } else {
+            assert!(of("batch norm") >= 2 && of("channel sums") >= 1, "{layer}: {lines:#?}");
+        }
     }
 }

@@ -4,9 +4,9 @@
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 mod ceiling;
-mod program;
+pub(crate) mod program;
 pub(crate) mod resnet50;
-mod results;
+pub(crate) mod results;
 
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ impl Bench {
 }
 
 /// The value in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{env, fmt, fs};
 
 use anyhow::{Context, Result};
-use ocelli::Device;
+use ocelli::{Device, Gpu};
 use serde_json::{Value, json};
 
 use super::Case;
@@ -105,22 +105,27 @@ impl Results {
         let summary = json!({
             "bench": self.bench,
             "sum_ms": sums,
-            "ceiling": { "matmul_tflops": ceilings.flops / 1e12, "copy_gb_per_s": ceilings.bytes / 1e9 },
+            "ceiling": { "matmul_tflops": ceilings.flops() / 1e12, "copy_gb_per_s": ceilings.bytes() / 1e9 },
             "gpu": properties.name,
             "file": file,
-            "versions": {
-                "ocelli": env!("CARGO_PKG_VERSION"),
-                "driver": properties.driver_version.to_string(),
-                "cudnn": gpu.cudnn().map(|cudnn| cudnn.version().to_string()).ok(),
-            },
+            "versions": versions(gpu),
         });
         println!("{summary}");
         Ok(())
     }
 }
 
+/// What results depend on besides the card.
+pub(crate) fn versions(gpu: &Gpu) -> Value {
+    json!({
+        "ocelli": env!("CARGO_PKG_VERSION"),
+        "driver": gpu.cuda().properties().driver_version.to_string(),
+        "cudnn": gpu.cudnn().map(|cudnn| cudnn.version().to_string()).ok(),
+    })
+}
+
 /// Puts lines in the card's file, in the place of earlier ones of the same cases.
-fn keep(card: &str, lines: &[Value]) -> Result<PathBuf> {
+pub(crate) fn keep(card: &str, lines: &[Value]) -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let directory = target.join("ocelli-bench");
     let file = directory.join(format!("{}.jsonl", card.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));

@@ -22,7 +22,10 @@ mod work;
 pub use augment::{Area, MixSampler};
 pub use device::{Buffer, Device, Executor, Half, Precision};
 pub use error::{Error, Origin, Result};
-pub use execute::{Counters, Gpu, LaunchReport, LaunchTime, PlanReport, PlanTimes};
+pub use execute::{
+    Ceilings, Counters, ExplainedLaunch, Explanation, Gpu, GroupTotal, LaunchGroup, LaunchReport, LaunchTime,
+    PlanReport, PlanTimes,
+};
 pub use loss::CrossEntropyConfig;
 pub use session::{GpuRuns, Held, Input, Latencies, Outputs, Session, Times};
 pub use state::State;

@@ -56,6 +56,7 @@ table! {
     cuEventElapsedTime(*mut f32, CUevent, CUevent);
     cuEventQuery(CUevent);
     cuEventRecord(CUevent, CUstream);
+    cuEventRecordWithFlags(CUevent, CUstream, c_uint);
     cuEventSynchronize(CUevent);
     cuFuncGetAttribute(*mut c_int, CUfunction_attribute, CUfunction);
     cuFuncSetAttribute(CUfunction, CUfunction_attribute, c_int);

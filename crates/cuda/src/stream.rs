@@ -287,6 +287,18 @@ impl Event {
         unsafe { cu!(cuEventRecord(self.raw, stream.handle())) }
     }
 
+    /// Records the event at this point of the graph that `stream` is being captured into: each replay moves it there. An
+    /// event of [`Stream::record_timed`] tells when the replay passed.
+    ///
+    /// # Errors
+    /// [`Error::Driver`] when the driver refuses, for one because nothing is being captured.
+    pub fn record_in_graph(&self, stream: &Stream) -> Result<()> {
+        self.context.bind()?;
+        let flags = sys::CUevent_record_flags::CU_EVENT_RECORD_EXTERNAL as u32;
+        // SAFETY: both handles are alive.
+        unsafe { cu!(cuEventRecordWithFlags(self.raw, stream.handle(), flags)) }
+    }
+
     /// Waits on the host until the GPU has reached the event.
     ///
     /// # Errors

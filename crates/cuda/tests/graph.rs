@@ -82,6 +82,34 @@ fn a_capture_executes_nothing_and_each_replay_everything() {
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn events_in_a_graph_tell_when_each_replay_passed() {
+    let s = Setup::new();
+    let stream = s.device.stream();
+    let event = || stream.record_timed().unwrap();
+    let (start, middle, end) = (event(), event(), event());
+    assert!(start.record_in_graph(stream).is_err(), "nothing is being captured");
+    let (from, to) = (s.device.alloc(256 << 20).unwrap(), s.device.alloc(256 << 20).unwrap());
+    let capture = stream.begin_capture().unwrap();
+    start.record_in_graph(stream).unwrap();
+    s.submit(stream, 1);
+    middle.record_in_graph(stream).unwrap();
+    stream.copy_device(&to, 0, &from, 0, 256 << 20).unwrap();
+    end.record_in_graph(stream).unwrap();
+    let graph = capture.end().unwrap().instantiate(s.retained()).unwrap();
+    for _ in 0..3 {
+        let (before, after) = (event(), event());
+        before.record_on(stream).unwrap();
+        graph.launch(stream).unwrap();
+        after.record_on(stream).unwrap();
+        stream.synchronize().unwrap();
+        let (small, large) = (middle.elapsed_ms(&start).unwrap(), end.elapsed_ms(&middle).unwrap());
+        assert!(0.0 < small && small < large, "{small} ms, {large} ms");
+        assert!(small + large <= after.elapsed_ms(&before).unwrap());
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn an_abandoned_capture_leaves_the_stream_as_it_was() {
     let s = Setup::new();
     let stream = s.device.stream();

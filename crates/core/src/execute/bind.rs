@@ -11,7 +11,7 @@ use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
 use super::block::Block;
 use super::convolution::{self, Engine, Wanted};
 use super::launch::BoundLaunch;
-use super::report::{LaunchReport, PlanReport};
+use super::report::{LaunchGroup, LaunchReport, PlanReport};
 use super::{Gpu, GpuValue, is_scalar};
 use crate::codegen::{Kernel, Scratch, generate};
 use crate::device::{Buffer, Precision};
@@ -58,6 +58,9 @@ pub(super) struct BoundPlan {
     block: Block,
     launches: Arc<Vec<BoundLaunch>>,
     how: Vec<String>,
+    /// The layers that each launch serves.
+    layers: Vec<Vec<String>>,
+    precision: Precision,
     replay: Option<ReplayGraph>,
     runs: u64,
     last_run: u64,
@@ -111,6 +114,7 @@ impl BoundPlan {
             launches.push(binder.bind(launch, ready).map_err(|source| in_launch(launch, source))?);
         }
         let memory = Memory { arena: binder.arena, workspace: binder.workspace, _kept: binder.kept };
+        let layers = plan.launches.iter().map(|launch| work.layer_names(&launch.purpose.layers)).collect();
         Ok(BoundPlan {
             plan,
             places,
@@ -118,6 +122,8 @@ impl BoundPlan {
             block,
             launches: Arc::new(launches),
             how,
+            layers,
+            precision: work.key.precision,
             replay: None,
             runs: 0,
             last_run: 0,
@@ -183,6 +189,11 @@ impl BoundPlan {
         self.launches[position].enqueue(gpu.cuda()).map_err(|source| in_launch(launch, source))
     }
 
+    /// The element types in which the plan's network is computed.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// How many launches there are.
     pub(super) fn launch_count(&self) -> usize {
         self.launches.len()
@@ -222,12 +233,17 @@ impl BoundPlan {
     }
 
     pub(super) fn report(&self) -> PlanReport {
-        let launch = |(launch, how): (&Launch, &String)| LaunchReport {
+        let launch = |(position, launch): (usize, &Launch)| LaunchReport {
+            layers: self.layers[position].clone(),
+            pattern: launch.purpose.pattern.clone(),
+            group: LaunchGroup::of(&launch.kind),
             label: launch.label.clone(),
-            how: how.clone(),
+            how: self.how[position].clone(),
+            bytes: self.plan.bytes(launch),
+            operations: self.plan.operations(launch),
         };
         PlanReport {
-            launches: self.plan.launches.iter().zip(&self.how).map(launch).collect(),
+            launches: self.plan.launches.iter().enumerate().map(launch).collect(),
             decisions: self.plan.decisions.clone(),
             arena_bytes: self.plan.arena_bytes,
             workspace_bytes: self.memory.workspace.len(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ocelli_cuda::{DeviceBuffer, Event, PinnedBuffer, ReplayGraph, Stream, nvtx};
 
 use super::bind::{BoundPlan, Places};
-use super::{Gpu, PlanReport, PlanTimes, is_out_of_memory};
+use super::{Explanation, Gpu, PlanReport, PlanTimes, is_out_of_memory};
 use crate::device::{Buffer, Executor};
 use crate::error::{Error, Result};
 use crate::plan::lower;
@@ -199,6 +199,10 @@ impl Held for HeldPlan {
 
     fn profile(&self, executor: &dyn Executor) -> Result<Option<PlanTimes>> {
         of(executor)?.time(&self.bound).map(Some)
+    }
+
+    fn explain(&self, executor: &dyn Executor) -> Result<Option<Explanation>> {
+        of(executor)?.explain_plan(&self.bound).map(Some)
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod bind;
 mod block;
+mod ceilings;
 mod convolution;
+mod explain;
 mod held;
 mod launch;
 mod profile;
@@ -34,7 +36,9 @@ use bind::{BoundPlan, Places};
 use convolution::{Chosen, Measured, Tuner, Wanted};
 use readback::{Readback, Readbacks};
 
-pub use report::{Counters, LaunchReport, LaunchTime, PlanReport, PlanTimes};
+pub use ceilings::Ceilings;
+pub use explain::{ExplainedLaunch, Explanation, GroupTotal};
+pub use report::{Counters, LaunchGroup, LaunchReport, LaunchTime, PlanReport, PlanTimes};
 
 /// The executor of one GPU.
 pub struct Gpu {

@@ -5,6 +5,7 @@
 //! orders launches and gives every value a buffer, [`memory`] gives every buffer an offset. [`PlanOptions`] has a switch
 //! for each optimisation: the bisecting tool.
 
+mod amounts;
 pub mod cluster;
 pub mod costs;
 pub mod decompose;

@@ -3,6 +3,7 @@
 //! The planner knows no names, they would make equal networks have different plans. It notes a state of each layer; what
 //! the state is called is known where the plan is bound.
 
+use super::cluster::is_fusible;
 use super::{Convolution, ConvolutionKind};
 use crate::graph::{Graph, Leaf, Node, Value};
 use crate::ops::{Binary, Op};
@@ -92,7 +93,7 @@ impl<'a> Purposes<'a> {
             Op::Leaf(Leaf::Scalar { .. }) | Op::Constant(_) | Op::ChannelStats => Parameter::Yes(None),
             // Forward, a sum is the mean of each image; backward, it is that of each channel.
             Op::SumTo(_) if self.backward[id] => Parameter::Yes(None),
-            ref op if op.is_pointwise() || matches!(op, Op::Reshape(_) | Op::Detach | Op::BroadcastTo(_)) => {
+            ref op if op.is_pointwise() || is_view(op) || matches!(op, Op::BroadcastTo(_)) => {
                 if !node.inputs.is_empty() && node.inputs.iter().all(|&input| self.is_parameter(input)) {
                     Parameter::Yes(node.inputs.iter().find_map(|&input| self.state(input)))
                 } else {
@@ -132,7 +133,7 @@ impl<'a> Purposes<'a> {
                     self.layers[id] = Some(weight);
                     let node = self.node(value);
                     // A chain of casts and factors leads to what makes it; the sum over a batch is made there.
-                    let passes = node.op.is_pointwise() || matches!(node.op, Op::Reshape(_) | Op::Detach);
+                    let passes = node.op.is_pointwise() || is_view(&node.op);
                     made = node.inputs.first().copied().filter(|_| passes);
                 }
             }
@@ -155,7 +156,7 @@ impl<'a> Purposes<'a> {
 
     fn pattern(&self, nodes: &[u32]) -> String {
         let first = nodes.first().map(|&id| &self.graph.nodes[id as usize]);
-        let whole = |node: &&Node| !(node.op.is_pointwise() || matches!(node.op, Op::SumTo(_)));
+        let whole = |node: &&Node| !is_fusible(&node.op);
         if let Some(node) = first.filter(whole) {
             let inputs: Vec<_> = node.inputs.iter().map(|&input| self.graph.ty(input)).collect();
             return match Convolution::of(&node.op, &inputs, node.outputs[0]) {
@@ -210,6 +211,8 @@ impl<'a> Purposes<'a> {
             Op::Binary(Binary::Add) if image && !of_parameter => Some("add"),
             Op::AddN if image => Some("add"),
             Op::Dropout(_) => Some("dropout"),
+            Op::MaxPoolGradAtPlaces { .. } => Some("max pool"),
+            Op::TakeRows => Some("take rows"),
             _ => None,
         }
     }
@@ -222,6 +225,11 @@ impl<'a> Purposes<'a> {
     fn is_number(&self, value: Value) -> bool {
         self.graph.ty(value).shape.elements() == 1
     }
+}
+
+/// Whether the result is the operand under another shape, or a part of it, or with zeros around it.
+fn is_view(op: &Op) -> bool {
+    matches!(op, Op::Reshape(_) | Op::Detach | Op::ChannelPad(_) | Op::ChannelSlice(_))
 }
 
 fn is_optimizer(op: &Op) -> bool {

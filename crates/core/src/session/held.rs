@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::device::{Buffer, Executor};
 use crate::error::{Error, Result};
-use crate::execute::{PlanReport, PlanTimes};
+use crate::execute::{Explanation, PlanReport, PlanTimes};
 use crate::tensor::Data;
 use crate::types::TensorType;
 use crate::work::Work;
@@ -43,6 +43,13 @@ pub trait Held: Send {
     /// # Errors
     /// As [`Held::run`].
     fn profile(&self, _executor: &dyn Executor) -> Result<Option<PlanTimes>> {
+        Ok(None)
+    }
+    /// Where the time goes; nothing where there is no GPU.
+    ///
+    /// # Errors
+    /// As [`Held::run`].
+    fn explain(&self, _executor: &dyn Executor) -> Result<Option<Explanation>> {
         Ok(None)
     }
 }

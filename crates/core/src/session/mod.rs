@@ -15,7 +15,7 @@ pub use latencies::{Latencies, Times};
 
 use crate::device::{Buffer, Device, Precision};
 use crate::error::{Error, Origin, Result};
-use crate::execute::{PlanReport, PlanTimes};
+use crate::execute::{Explanation, PlanReport, PlanTimes};
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::plan::Decision;
@@ -321,6 +321,16 @@ impl Session {
     /// What a launch may fail with.
     pub fn profile(&self) -> Result<Option<PlanTimes>> {
         self.plans[self.current].held.profile(self.device.executor())
+    }
+
+    /// Where the time of the plan of the batch that ran last goes, launch by launch; nothing where there is no GPU.
+    ///
+    /// # Errors
+    /// What a launch may fail with.
+    pub fn explain(&self) -> Result<Option<Explanation>> {
+        let Ready { held, decisions, .. } = &self.plans[self.current];
+        let explanation = held.explain(self.device.executor())?;
+        Ok(explanation.map(|explanation| Explanation { decisions: decisions.clone(), ..explanation }))
     }
 
     /// The device.

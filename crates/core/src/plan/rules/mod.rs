@@ -10,6 +10,8 @@ pub mod rematerialise;
 mod statistics;
 pub mod sums;
 
+use serde::Serialize;
+
 use super::Convolution;
 use super::costs::{Cost, Costs};
 use crate::error::Result;
@@ -17,7 +19,7 @@ use crate::graph::{Graph, NodeId};
 use crate::types::{Real, TensorType};
 
 /// A choice of the planner's, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// What it is about: the operation and its result.
     pub label: String,
