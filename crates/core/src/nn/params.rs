@@ -25,7 +25,8 @@ pub struct Params {
 
 struct Store {
     device: Device,
-    seed: Seed,
+    /// None where every parameter starts at zero.
+    seed: Option<Seed>,
     states: Mutex<BTreeMap<String, State>>,
     training: AtomicBool,
 }
@@ -33,6 +34,16 @@ struct Store {
 impl Params {
     /// An empty store on a device, in training mode.
     pub fn new(device: &Device, seed: Seed) -> Params {
+        Params::with(device, Some(seed))
+    }
+
+    /// The same, whose parameters and buffers are all zero: for a network whose weights are set next, so that none are
+    /// drawn in vain.
+    pub fn zeroed(device: &Device) -> Params {
+        Params::with(device, None)
+    }
+
+    fn with(device: &Device, seed: Option<Seed>) -> Params {
         let store = Store {
             device: device.clone(),
             seed,
@@ -76,7 +87,10 @@ impl Params {
     /// As [`Params::parameter`].
     pub fn buffer(&self, name: &str, shape: Shape, fans: Fans, init: Init) -> Result<State> {
         let name = self.join(name);
-        let values = init.values(shape.elements(), fans, self.store.seed.0, &name);
+        let values = match self.store.seed {
+            Some(Seed(seed)) => init.values(shape.elements(), fans, seed, &name),
+            None => vec![0.0; shape.elements()],
+        };
         let mut states = self.states();
         if states.contains_key(&name) {
             return Err(Error::DuplicateName { name });
