@@ -83,8 +83,8 @@ impl Memory<'_> {
                 self.operation(convolution.op(), &inputs, reads)
             }
             LaunchKind::Matmul(launch) => {
-                let b = TensorType::new(launch.a.dtype, launch.b);
-                self.operation(Op::Matmul(launch.matmul), &[launch.a, b], reads)
+                let (op, inputs) = launch.op();
+                self.operation(op, &inputs, reads)
             }
             LaunchKind::Copy(bytes) => {
                 if reads.iter().any(|x| x.ty.bytes() != *bytes) {

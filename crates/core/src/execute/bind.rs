@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ocelli_cuda::cublaslt::{MatmulSpec, ScalarType};
+use ocelli_cuda::cublaslt::{Epilogue, MatmulSpec, ScalarType};
 use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
 
 use super::block::Block;
@@ -16,7 +16,7 @@ use super::{Gpu, GpuValue, is_scalar};
 use crate::codegen::{Kernel, Scratch, generate};
 use crate::device::{Buffer, Precision};
 use crate::error::{Error, Result};
-use crate::plan::{BufferClass, BufferId, Launch, LaunchKind, MatmulLaunch, Plan};
+use crate::plan::{BufferClass, BufferId, Launch, LaunchKind, MatmulEpilogue, MatmulLaunch, Plan};
 use crate::tensor::Data;
 use crate::types::DType;
 use crate::work::Work;
@@ -334,12 +334,23 @@ fn prepare(gpu: &Gpu, launch: &Launch, work: &Work) -> Result<Prepared> {
             Prepared::Convolution(convolution::choose(gpu, wanted)?.engine)
         }
         LaunchKind::Matmul(matmul) => {
-            let limit = 32 << 20;
-            let spec = matmul_spec(matmul, work.key.precision, work.key.deterministic)?;
-            Prepared::Matmul(gpu.cublaslt()?.plan(&spec, limit)?)
+            Prepared::Matmul(matmul_plan(gpu, matmul, work.key.precision, work.key.deterministic)?)
         }
         LaunchKind::Copy(bytes) => Prepared::Copy(*bytes),
     })
+}
+
+/// Bytes of workspace that a matrix product may take.
+const MATMUL_WORKSPACE: usize = 32 << 20;
+
+/// cuBLASLt's plan for a matrix product.
+pub(super) fn matmul_plan(
+    gpu: &Gpu,
+    launch: &MatmulLaunch,
+    precision: Precision,
+    deterministic: bool,
+) -> Result<ocelli_cuda::cublaslt::MatmulPlan> {
+    Ok(gpu.cublaslt()?.plan(&matmul_spec(launch, precision, deterministic)?, MATMUL_WORKSPACE)?)
 }
 
 fn matmul_spec(launch: &MatmulLaunch, precision: Precision, deterministic: bool) -> Result<MatmulSpec> {
@@ -351,7 +362,16 @@ fn matmul_spec(launch: &MatmulLaunch, precision: Precision, deterministic: bool)
         DType::BF16 => ScalarType::BF16,
         DType::I32 | DType::U8 => return Err(wrong()),
     };
+    let (epilogue, written) = match launch.epilogue {
+        None => (Epilogue::None, scalar),
+        Some(MatmulEpilogue { relu, dtype }) => (
+            if relu { Epilogue::BiasRelu } else { Epilogue::Bias },
+            if dtype == launch.a.dtype { scalar } else { ScalarType::F32 },
+        ),
+    };
     Ok(MatmulSpec {
+        d_type: written,
+        epilogue,
         transpose_a: launch.matmul.transpose_a,
         transpose_b: launch.matmul.transpose_b,
         tf32: precision == Precision::Tf32,
@@ -406,7 +426,8 @@ impl Binder<'_> {
             }
             Prepared::Matmul(plan) => {
                 let workspace = self.workspace.ptr();
-                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], bias: 0, workspace }
+                let bias = reads.get(2).copied().unwrap_or(0);
+                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], bias, workspace }
             }
             Prepared::Copy(bytes) => BoundLaunch::Copy {
                 from: self.place(launch.reads[0])?,

@@ -9,12 +9,13 @@ use ocelli_cuda::cublaslt::MatmulPlan;
 use ocelli_cudnn::{Plan, PlanOptions};
 
 use super::Gpu;
+use super::bind::matmul_plan;
 use super::launch::BoundLaunch;
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::ops::ConvFusion;
 use crate::plan::costs::{Analytic, Cost, Costs, refusal};
-use crate::plan::{Convolution, Operand};
+use crate::plan::{Convolution, MatmulLaunch, Operand};
 use crate::types::DType;
 use describe::{Product, describe, product, uid};
 pub(super) use tuning::Tuner;
@@ -229,6 +230,14 @@ impl Costs for Measured<'_> {
             Ok(_) => self.analytic().convolution(convolution),
             Err(Error::Cudnn(error)) if error.is_unsupported() => Ok(Cost::Refused(error.to_string())),
             Err(error) => Err(error),
+        }
+    }
+
+    fn refuses_matmul(&self, launch: &MatmulLaunch) -> Result<Option<String>> {
+        let Measured { gpu, precision, deterministic } = *self;
+        match matmul_plan(gpu, launch, precision, deterministic) {
+            Ok(_) => Ok(None),
+            Err(error) => Ok(Some(error.to_string())),
         }
     }
 

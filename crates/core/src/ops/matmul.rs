@@ -4,7 +4,7 @@ use super::{Call, Op};
 use crate::autograd::Gradient;
 use crate::error::{Origin, Result};
 use crate::tensor::Tensor;
-use crate::types::{Shape, TensorType};
+use crate::types::{DType, Shape, TensorType};
 
 /// `op(a) x op(b)`, `[m, k] x [k, n] -> [m, n]`, where `op` transposes or not. A linear layer with PyTorch's weight
 /// `[out, in]` is `Matmul { transpose_b: true, .. }`.
@@ -59,6 +59,35 @@ impl Matmul {
             at.give(1, db)?;
         }
         Ok(())
+    }
+}
+
+/// A matrix product with a bias, `y = op(a) op(b) + bias`, and ReLU if wanted, rounded once: `bias` is `[n]`, of the type
+/// that is written. The planner makes it of its parts; it has no gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FusedMatmul {
+    /// The product.
+    pub matmul: Matmul,
+    /// Negative numbers become zero.
+    pub relu: bool,
+    /// The element type of the bias and the result: the operands', or `f32`.
+    pub dtype: DType,
+}
+
+impl FusedMatmul {
+    pub(crate) fn infer(&self, call: &Call<'_>) -> Result<TensorType> {
+        let product = self.matmul.infer(call)?;
+        let bias = call.float(2)?;
+        if bias.dtype != self.dtype || (self.dtype != DType::F32 && self.dtype != product.dtype) {
+            return Err(
+                call.wrong_type(bias, "the bias has the result's element type: the matrices', or f32")
+            );
+        }
+        let columns = Shape::vector(product.shape.channels());
+        if bias.shape != columns {
+            return Err(call.mismatch(columns, bias.shape, "there is one bias a column"));
+        }
+        Ok(TensorType::new(self.dtype, product.shape))
     }
 }
 

@@ -26,7 +26,7 @@ pub use conv::{Conv2d, ConvFusion};
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use layout::{ChannelPad, ChannelSlice};
-pub use matmul::Matmul;
+pub use matmul::{FusedMatmul, Matmul};
 pub use norm::{BatchNorm, GroupNorm};
 pub use optimizer::{AdamW, Sgd};
 pub use pointwise::{Binary, Unary};
@@ -106,6 +106,8 @@ pub enum Op {
     },
     /// Matrix product, `(a, b) -> y`.
     Matmul(Matmul),
+    /// Matrix product with a bias, `(a, b, bias) -> y`.
+    FusedMatmul(FusedMatmul),
     /// Largest value of each window, `x -> y`.
     MaxPool(MaxPool),
     /// Gradient of `MaxPool`, `(x, y, dy) -> dx`.
@@ -199,6 +201,7 @@ impl Op {
             Op::FusedConv { .. } => "fused_conv2d",
             Op::FusedConvBackwardFilter { .. } => "fused_conv2d_backward_filter",
             Op::Matmul(_) => "matmul",
+            Op::FusedMatmul(_) => "fused_matmul",
             Op::MaxPool(_) => "max_pool2d",
             Op::MaxPoolGrad(_) => "max_pool2d_grad",
             Op::MaxPoolWithPlaces(_) => "max_pool2d_with_places",
@@ -254,6 +257,7 @@ impl Op {
                 vec![conv.infer_fused_backward_filter(*filter, &call)?]
             }
             Op::Matmul(matmul) => vec![matmul.infer(&call)?],
+            Op::FusedMatmul(fused) => vec![fused.infer(&call)?],
             Op::MaxPool(pool) => vec![pool.infer(&call)?],
             Op::MaxPoolGrad(_) => vec![call.input(0)?],
             Op::MaxPoolWithPlaces(pool) => pool.infer_with_places(&call)?,
@@ -310,6 +314,7 @@ impl Op {
             | Op::ConvBackwardFilter { .. }
             | Op::FusedConv { .. }
             | Op::FusedConvBackwardFilter { .. }
+            | Op::FusedMatmul(_)
             | Op::MaxPoolGrad(_)
             | Op::MaxPoolWithPlaces(_)
             | Op::MaxPoolGradAtPlaces { .. }

@@ -1,6 +1,6 @@
 //! What launches cost: the planner asks before it chooses between two ways to do the same.
 
-use super::{Convolution, ConvolutionKind};
+use super::{Convolution, ConvolutionKind, MatmulLaunch};
 use crate::error::Result;
 use crate::ops::ConvFusion;
 use crate::types::DType;
@@ -22,6 +22,14 @@ pub trait Costs {
     /// # Errors
     /// A failure to find out; a refusal is none.
     fn convolution(&self, convolution: &Convolution) -> Result<Cost>;
+
+    /// Why a matrix product with an epilogue cannot be launched; `None` when it can.
+    ///
+    /// # Errors
+    /// A failure to find out; a refusal is none.
+    fn refuses_matmul(&self, _launch: &MatmulLaunch) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Microseconds of a launch that does nothing but read or write so many bytes of device memory.
     ///

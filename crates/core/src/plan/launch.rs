@@ -2,7 +2,7 @@
 
 use super::Purpose;
 use crate::codegen::{KernelSpec, filter_gradient};
-use crate::ops::{Conv2d, ConvFusion, Matmul, Op};
+use crate::ops::{Conv2d, ConvFusion, FusedMatmul, Matmul, Op};
 use crate::types::{DType, Shape, TensorType};
 
 /// The index of a buffer in [`super::Plan::buffers`].
@@ -186,15 +186,48 @@ impl Convolution {
     }
 }
 
-/// A matrix product: reads `a` and `b`.
+/// A matrix product: reads `a` and `b`, and the bias where there is an epilogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatmulLaunch {
     /// Which operands are transposed.
     pub matmul: Matmul,
-    /// The type of `a`; `b` and the result have its element type.
+    /// The type of `a`; `b` has its element type, and so has the result without an epilogue.
     pub a: TensorType,
     /// The shape of `b`.
     pub b: Shape,
+    /// What is done before the result is written.
+    pub epilogue: Option<MatmulEpilogue>,
+}
+
+/// What is done to a matrix product before it is written: a bias is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatmulEpilogue {
+    /// Negative numbers become zero.
+    pub relu: bool,
+    /// The element type of the bias and the result.
+    pub dtype: DType,
+}
+
+impl FusedMatmul {
+    /// The epilogue alone.
+    pub fn epilogue(&self) -> MatmulEpilogue {
+        MatmulEpilogue { relu: self.relu, dtype: self.dtype }
+    }
+}
+
+impl MatmulLaunch {
+    /// The operation that it is, and the types that it reads.
+    pub fn op(&self) -> (Op, Vec<TensorType>) {
+        let b = TensorType::new(self.a.dtype, self.b);
+        match self.epilogue {
+            None => (Op::Matmul(self.matmul), vec![self.a, b]),
+            Some(MatmulEpilogue { relu, dtype }) => {
+                let columns = self.matmul.extents(self.a.shape, self.b).map_or(0, |(_, _, n)| n);
+                let fused = FusedMatmul { matmul: self.matmul, relu, dtype };
+                (Op::FusedMatmul(fused), vec![self.a, b, TensorType::new(dtype, Shape::vector(columns))])
+            }
+        }
+    }
 }
 
 /// Where a buffer lies.

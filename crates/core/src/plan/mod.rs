@@ -20,8 +20,8 @@ pub mod simplify;
 pub mod split;
 
 pub use launch::{
-    BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulLaunch,
-    Operand,
+    BufferClass, BufferId, BufferSpec, Convolution, ConvolutionKind, Launch, LaunchKind, MatmulEpilogue,
+    MatmulLaunch, Operand,
 };
 
 pub use purpose::Purpose;

@@ -290,9 +290,11 @@ impl<'a> Scheduler<'a> {
         let inputs: Vec<TensorType> = node.inputs.iter().map(|&input| self.graph.ty(input)).collect();
         let convolution = Convolution::of(&node.op, &inputs, output).map(LaunchKind::Convolution);
         let kind = convolution.unwrap_or_else(|| match &node.op {
-            Op::Matmul(matmul) => {
-                LaunchKind::Matmul(MatmulLaunch { matmul: *matmul, a: inputs[0], b: inputs[1].shape })
-            }
+            Op::Matmul(matmul) => LaunchKind::Matmul(MatmulLaunch::of(*matmul, &inputs)),
+            Op::FusedMatmul(fused) => LaunchKind::Matmul(MatmulLaunch {
+                epilogue: Some(fused.epilogue()),
+                ..MatmulLaunch::of(fused.matmul, &inputs)
+            }),
             op => LaunchKind::Kernel(KernelSpec::Operation {
                 op: op.clone(),
                 inputs: inputs.clone(),

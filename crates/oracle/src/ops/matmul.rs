@@ -1,5 +1,5 @@
 use ocelli_core::Shape;
-use ocelli_core::ops::Matmul;
+use ocelli_core::ops::{FusedMatmul, Matmul};
 
 use crate::host_tensor::HostTensor;
 
@@ -18,4 +18,21 @@ pub(super) fn matmul(matmul: &Matmul, a: &HostTensor, b: &HostTensor, output: Sh
         }
     }
     y
+}
+
+pub(super) fn fused_matmul(
+    fused: &FusedMatmul,
+    a: &HostTensor,
+    b: &HostTensor,
+    bias: &HostTensor,
+    output: Shape,
+) -> Vec<f64> {
+    let product = matmul(&fused.matmul, a, b, output);
+    let columns = bias.values.iter().cycle();
+    let finish = |(y, bias): (f64, &f64)| {
+        let sum = y + bias;
+        // Not `max`, which loses what is not a number.
+        if fused.relu && sum < 0.0 { 0.0 } else { sum }
+    };
+    product.into_iter().zip(columns).map(finish).collect()
 }

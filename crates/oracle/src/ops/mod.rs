@@ -53,6 +53,7 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
             one(conv::backward_filter(conv, &conv::prologue(x(0), x(2), x(3)), x(1), shape))
         }
         Op::Matmul(matmul) => one(matmul::matmul(matmul, x(0), x(1), shape)),
+        Op::FusedMatmul(fused) => one(matmul::fused_matmul(fused, x(0), x(1), x(2), shape)),
         Op::MaxPool(pool) => one(pool::max_pool(pool, x(0), shape)),
         Op::MaxPoolGrad(pool) => one(pool::max_pool_grad(pool, x(0), x(2))),
         Op::MaxPoolWithPlaces(pool) => pool::max_pool_with_places(pool, x(0), shape),

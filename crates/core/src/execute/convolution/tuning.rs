@@ -53,6 +53,7 @@ impl Tuner {
             Some(tuner) => tuner,
             None => Tuner::new(gpu.cuda())?,
         };
+        let _shared = gpu.share_stream();
         kept.insert(tuner).time_all(gpu.cuda(), convolution, candidates)
     }
 

@@ -6,6 +6,7 @@
 
 mod epilogue;
 pub mod fold_batch_norm;
+mod matmul_bias;
 pub mod rematerialise;
 mod statistics;
 pub mod sums;
@@ -35,7 +36,7 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Lets convolutions take over the work around them where that is faster.
+/// Lets convolutions and matrix products take over the work around them where that is faster.
 ///
 /// # Errors
 /// [`crate::Error::Plan`] for a defect of a rule; what `costs` fails with.
@@ -43,6 +44,7 @@ pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec
     let mut chooser = Chooser { costs, decisions: Vec::new() };
     let graph = statistics::fuse(graph, &mut chooser)?;
     let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
+    let graph = matmul_bias::fuse(&graph.without_dead_code()?, &mut chooser)?;
     Ok((graph.without_dead_code()?, chooser.decisions))
 }
 
