@@ -7,8 +7,8 @@ use ocelli_core::codegen::{
 };
 use ocelli_core::ops::pool::Windows;
 use ocelli_core::ops::{
-    AdamW, AvgPool, Binary, Conv2d, CrossEntropy, Dropout, GroupNorm, MaxPool, Op, Sgd, Softmax, Unary,
-    Upsample, UpsampleMode,
+    AdamW, AvgPool, Binary, Conv2d, CrossEntropy, Dropout, GroupNorm, MaxPool, Op, Sgd, Softmax,
+    SpaceToDepth, Unary, Upsample, UpsampleMode,
 };
 use ocelli_core::{DType, Origin, Real, Shape, TensorType};
 use ocelli_cuda::KernelSource;
@@ -80,6 +80,7 @@ fn maps() -> Vec<KernelSpec> {
             }
             specs.push(map(space, vec![x], &[dtype], &[[false, false, false, space[3] > 1]]));
         }
+        let blocks = SpaceToDepth { block: [2, 2], before: [3, 2], output: [6, 6] };
         for access in [
             Access::Broadcast([true, false, false, true]),
             Access::Broadcast([true, false, false, false]),
@@ -89,6 +90,8 @@ fn maps() -> Vec<KernelSpec> {
             Access::ChannelPad { before: 8, channels: 16 },
             Access::ChannelPad { before: 5, channels: 11 },
             Access::ChannelShuffle { groups: 3 },
+            Access::SpaceToDepth { blocks, input: [9, 10, 6] },
+            Access::DepthToSpace { blocks: SpaceToDepth { output: [4, 4], ..blocks } },
         ] {
             let space = [4, 6, 6, 24];
             specs.push(map(space, vec![input(dtype, access), input(dtype, FULL)], &[dtype, DType::F32], &[]));

@@ -58,6 +58,23 @@ fn load(map: &MapSpec, inputs: &[HostTensor], input: usize, element: usize, at: 
             values[row * channels + channel - before]
         }
         Access::ChannelPad { .. } | Access::Indices => 0.0,
+        Access::SpaceToDepth { blocks, input: [h, w, c] } => {
+            let part = channel / c;
+            let row = (at[1] * blocks.block[0] + part / blocks.block[1]).checked_sub(blocks.before[0]);
+            let column = (at[2] * blocks.block[1] + part % blocks.block[1]).checked_sub(blocks.before[1]);
+            match (row, column) {
+                (Some(row), Some(column)) if row < h && column < w => {
+                    values[((at[0] * h + row) * w + column) * c + channel % c]
+                }
+                _ => 0.0,
+            }
+        }
+        Access::DepthToSpace { blocks } => {
+            let [bh, bw] = blocks.block;
+            let (row, column) = (at[1] + blocks.before[0], at[2] + blocks.before[1]);
+            let block = (at[0] * blocks.output[0] + row / bh) * blocks.output[1] + column / bw;
+            values[(block * bh * bw + row % bh * bw + column % bw) * space_channels + channel]
+        }
         Access::ChannelShuffle { groups } => {
             let from = channel % groups * (space_channels / groups) + channel / groups;
             values[row * space_channels + from]
@@ -112,6 +129,18 @@ fn check(map: &MapSpec, inputs: &[HostTensor]) -> Result<()> {
             }
             Access::ChannelPad { before, channels } => {
                 (rows_of_space * channels, before + channels <= channels_of_space)
+            }
+            Access::SpaceToDepth { blocks, input: [h, w, c] } => {
+                let fits = c * blocks.block[0] * blocks.block[1] == channels_of_space
+                    && blocks.output == [map.space[1], map.space[2]];
+                (map.space[0] * h * w * c, fits)
+            }
+            Access::DepthToSpace { blocks } => {
+                let last =
+                    |axis: usize| (map.space[axis + 1] + blocks.before[axis]).div_ceil(blocks.block[axis]);
+                let inside = (0..2).all(|axis| last(axis) <= blocks.output[axis]);
+                let of_all: usize = blocks.block.iter().chain(&blocks.output).product();
+                (map.space[0] * channels_of_space * of_all, inside)
             }
             Access::ChannelShuffle { groups } => (elements, channels_of_space.is_multiple_of(groups)),
             Access::Rows { row_elements, rows, indices } => {

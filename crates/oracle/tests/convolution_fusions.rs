@@ -149,3 +149,33 @@ fn epilogues_are_those_of_the_unfused_plan() {
         }
     }
 }
+
+#[test]
+fn convolutions_over_blocks_of_pixels_are_those_with_a_stride() {
+    let mut spread = 0;
+    for seed in 0..30 {
+        for dtype in [DType::F32, DType::F16] {
+            let mut drawing = Drawing::new(seed, dtype);
+            let c = 1 + drawing.random.below(4);
+            let (n, h, w) = (1 + drawing.random.below(2), 8 + drawing.random.below(5), 8 + drawing.random.below(5));
+            let x = drawing.image(Shape::nhwc(n, h, w, c));
+            let (stride, window) = drawing.random.pick(&[([2, 2], 3), ([2, 2], 7), ([3, 2], 4), ([2, 3], 5)]);
+            let padding = [drawing.random.below(window / 2 + 1), drawing.random.below(window / 2 + 1)];
+            let conv = Conv2d { stride, padding, ..Conv2d::default() };
+            let y = drawing.conv(x, 8, window, conv);
+            let filter = drawing.graph.ty(drawing.graph.node(y).inputs[1]).shape;
+            let gradient = Op::ConvBackwardFilter { conv, filter };
+            let dw = drawing.graph.push(gradient, vec![x, y]).unwrap();
+            drawing.graph.roots.extend([y, dw]);
+            check_plans(&drawing.graph, &drawing.bindings).unwrap();
+            let options = PlanOptions { fuse_at_any_price: true, ..PlanOptions::default() };
+            let plan = plan(&drawing.graph, options).unwrap();
+            let strides = plan.launches.iter().filter_map(|launch| match &launch.kind {
+                LaunchKind::Convolution(convolution) => Some(convolution.conv.stride),
+                _ => None,
+            });
+            spread += strides.filter(|&stride| stride == [1, 1]).count();
+        }
+    }
+    assert_eq!(spread, 30 * 2 * 2);
+}

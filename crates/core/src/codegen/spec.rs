@@ -1,7 +1,7 @@
 //! What a kernel computes, as plain data.
 
 use crate::ops::pool::Windows;
-use crate::ops::{Binary, Dropout, Op, Unary};
+use crate::ops::{Binary, Dropout, Op, SpaceToDepth, Unary};
 use crate::types::{DType, Real, TensorType};
 
 /// What a kernel computes.
@@ -76,6 +76,19 @@ pub enum Access {
         before: usize,
         /// The input's channels.
         channels: usize,
+    },
+    /// The pixel of a block that the channel stands for, of an input with these rows, columns and channels; 0 where there
+    /// is none.
+    SpaceToDepth {
+        /// The blocks; the space is their output.
+        blocks: SpaceToDepth,
+        /// The input's rows, columns and channels.
+        input: [usize; 3],
+    },
+    /// The channel of a block that the pixel stands for; the input is the blocks' output.
+    DepthToSpace {
+        /// The blocks.
+        blocks: SpaceToDepth,
     },
     /// The channel that a shuffle with `groups` groups moves to `c`: `(c % groups) * (channels / groups) + c / groups`.
     ChannelShuffle {

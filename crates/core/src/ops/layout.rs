@@ -63,6 +63,42 @@ impl ChannelPad {
     }
 }
 
+/// The pixels of blocks side by side along the channels: `x [n, h, w, c] -> y [n, output, bh bw c]` with
+/// `y[n, i, j, (a bw + b) c + k] = x[n, i bh + a - before, j bw + b - before, k]`, 0 outside of `x`.
+///
+/// A convolution whose stride is the block becomes one of stride 1 over it, with more channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpaceToDepth {
+    /// The extents of a block, down and across.
+    pub block: [usize; 2],
+    /// How far the first block reaches out of the image.
+    pub before: [usize; 2],
+    /// How many blocks there are, down and across.
+    pub output: [usize; 2],
+}
+
+impl SpaceToDepth {
+    pub(crate) fn infer(&self, call: &Call<'_>) -> Result<TensorType> {
+        call.positive("block", &self.block)?;
+        let (dtype, [n, _, _, c]) = call.images(0)?;
+        let [rows, columns] = self.output;
+        Ok(TensorType::new(dtype, Shape::nhwc(n, rows, columns, c * self.block[0] * self.block[1])))
+    }
+
+    /// The other way: `y [n, output, bh bw c] -> x [n, extents, c]`. Pixels of `y` outside of `x` are dropped.
+    pub(crate) fn infer_back(&self, extents: [usize; 2], call: &Call<'_>) -> Result<TensorType> {
+        call.positive("block", &self.block)?;
+        let (dtype, [n, rows, columns, channels]) = call.images(0)?;
+        let area = self.block[0] * self.block[1];
+        if [rows, columns] != self.output || channels % area != 0 {
+            return Err(
+                call.invalid(format!("{:?} blocks of {:?} pixels do not fit", self.output, self.block))
+            );
+        }
+        Ok(TensorType::new(dtype, Shape::nhwc(n, extents[0], extents[1], channels / area)))
+    }
+}
+
 /// Tensors that agree in all but the last extent, side by side along it.
 pub(crate) fn infer_concat(call: &Call<'_>) -> Result<TensorType> {
     let first = call.float(0)?;

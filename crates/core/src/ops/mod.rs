@@ -25,7 +25,7 @@ use crate::types::{DType, Real, Shape, TensorType};
 pub use conv::{Conv2d, ConvFusion};
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
-pub use layout::{ChannelPad, ChannelSlice};
+pub use layout::{ChannelPad, ChannelSlice, SpaceToDepth};
 pub use matmul::{FusedMatmul, Matmul};
 pub use norm::{BatchNorm, GroupNorm};
 pub use optimizer::{AdamW, Sgd};
@@ -70,6 +70,15 @@ pub enum Op {
     ChannelShuffle {
         /// How many groups there are before the shuffle.
         groups: usize,
+    },
+    /// Blocks of pixels as channels, `x -> y`; the planner makes it for convolutions of few channels.
+    SpaceToDepth(SpaceToDepth),
+    /// The inverse of `SpaceToDepth`, `y -> x`.
+    DepthToSpace {
+        /// What is undone.
+        blocks: SpaceToDepth,
+        /// The rows and columns of `x`.
+        extents: [usize; 2],
     },
     /// Rows picked by index, `(data, indices) -> y`.
     TakeRows,
@@ -194,6 +203,8 @@ impl Op {
             Op::ChannelSlice(_) => "channel_slice",
             Op::ChannelPad(_) => "channel_pad",
             Op::ChannelShuffle { .. } => "channel_shuffle",
+            Op::SpaceToDepth(_) => "space_to_depth",
+            Op::DepthToSpace { .. } => "depth_to_space",
             Op::TakeRows => "take_rows",
             Op::Conv2d(_) => "conv2d",
             Op::ConvBackwardData { .. } => "conv2d_backward_data",
@@ -248,6 +259,8 @@ impl Op {
             Op::ChannelSlice(slice) => vec![slice.infer(&call)?],
             Op::ChannelPad(pad) => vec![pad.infer(&call)?],
             Op::ChannelShuffle { groups } => vec![layout::infer_shuffle(*groups, &call)?],
+            Op::SpaceToDepth(blocks) => vec![blocks.infer(&call)?],
+            Op::DepthToSpace { blocks, extents } => vec![blocks.infer_back(*extents, &call)?],
             Op::TakeRows => vec![layout::infer_take_rows(&call)?],
             Op::Conv2d(conv) => vec![conv.infer(&call)?],
             Op::ConvBackwardData { conv, input } => vec![conv.infer_backward_data(*input, &call)?],
@@ -311,6 +324,8 @@ impl Op {
             Op::CrossEntropy(loss) => loss.gradient(at),
             Op::Upsample(upsample) => upsample.gradient(at),
             Op::TakeRows
+            | Op::SpaceToDepth(_)
+            | Op::DepthToSpace { .. }
             | Op::ConvBackwardFilter { .. }
             | Op::FusedConv { .. }
             | Op::FusedConvBackwardFilter { .. }

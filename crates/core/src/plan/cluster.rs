@@ -72,6 +72,8 @@ pub fn is_gather(op: &Op) -> bool {
         Op::ChannelSlice(_)
             | Op::ChannelPad(_)
             | Op::ChannelShuffle { .. }
+            | Op::SpaceToDepth(_)
+            | Op::DepthToSpace { .. }
             | Op::TakeRows
             | Op::MaxPoolGradAtPlaces { .. }
     )

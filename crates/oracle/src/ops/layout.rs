@@ -1,6 +1,6 @@
-use ocelli_core::ops::{ChannelPad, ChannelSlice};
+use ocelli_core::ops::{ChannelPad, ChannelSlice, SpaceToDepth};
 
-use crate::host_tensor::HostTensor;
+use crate::host_tensor::{HostTensor, coordinates};
 
 pub(super) fn concat(parts: &[&HostTensor]) -> Vec<f64> {
     let rows = parts[0].rows().count();
@@ -47,4 +47,36 @@ pub(super) fn take_rows(data: &HostTensor, indices: &HostTensor) -> Vec<f64> {
         }
     };
     indices.values.iter().flat_map(|&index| row(index)).collect()
+}
+
+/// Each channel is a pixel of its block, or 0 where the block reaches out of the image.
+pub(super) fn space_to_depth(blocks: &SpaceToDepth, x: &HostTensor) -> Vec<f64> {
+    let [n, h, w, c] = x.extents();
+    let [rows, columns] = blocks.output;
+    let output = [n, rows, columns, c * blocks.block[0] * blocks.block[1]];
+    let pixel = |at: [usize; 4]| {
+        let (row, column, channel) = inside_block(blocks, at, c);
+        let (row, column) = (row.checked_sub(blocks.before[0])?, column.checked_sub(blocks.before[1])?);
+        (row < h && column < w).then(|| x.at([at[0], row, column, channel]))
+    };
+    coordinates(output).map(|at| pixel(at).unwrap_or(0.0)).collect()
+}
+
+/// Each pixel is a channel of its block.
+pub(super) fn depth_to_space(blocks: &SpaceToDepth, extents: [usize; 2], y: &HostTensor) -> Vec<f64> {
+    let [n, .., channels] = y.extents();
+    let [bh, bw] = blocks.block;
+    let c = channels / (bh * bw);
+    let channel = |at: [usize; 4]| {
+        let (row, column) = (at[1] + blocks.before[0], at[2] + blocks.before[1]);
+        y.at([at[0], row / bh, column / bw, (row % bh * bw + column % bw) * c + at[3]])
+    };
+    coordinates([n, extents[0], extents[1], c]).map(channel).collect()
+}
+
+/// Row and column, `before` not yet taken off, and channel of the pixel that a channel of a block stands for.
+fn inside_block(blocks: &SpaceToDepth, at: [usize; 4], c: usize) -> (usize, usize, usize) {
+    let [bh, bw] = blocks.block;
+    let part = at[3] / c;
+    (at[1] * bh + part / bw, at[2] * bw + part % bw, at[3] % c)
 }

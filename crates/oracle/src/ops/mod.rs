@@ -43,6 +43,8 @@ pub(crate) fn evaluate(node: &Node, inputs: &[&HostTensor], bindings: &Bindings)
         Op::Concat => one(layout::concat(inputs)),
         Op::ChannelSlice(slice) => one(layout::channel_slice(slice, x(0))),
         Op::ChannelPad(pad) => one(layout::channel_pad(pad, x(0))),
+        Op::SpaceToDepth(blocks) => one(layout::space_to_depth(blocks, x(0))),
+        Op::DepthToSpace { blocks, extents } => one(layout::depth_to_space(blocks, *extents, x(0))),
         Op::ChannelShuffle { groups } => one(layout::channel_shuffle(*groups, x(0))),
         Op::TakeRows => one(layout::take_rows(x(0), x(1))),
         Op::Conv2d(conv) => one(conv::conv2d(conv, x(0), x(1), shape)),

@@ -111,6 +111,47 @@ fn load(spec: &MapSpec, layout: &Layout, k: usize, input: usize) -> String {
                 "        float t{k}[V]; EACH t{k}[j] = 0.0f;\n        if ({test}) {{\n            const Vec<{ty}, V> q{k} = load<{ty}, V>(in{input} + row * {channels}u + c - {before}u);\n            EACH t{k}[j] = to_float(q{k}.v[j]);\n        }}\n"
             )
         }
+        Access::SpaceToDepth { blocks, input: [h, w, channels] } => {
+            let [_, rows, columns, _] = spec.space;
+            format!(
+                "        float t{k}[V]; EACH t{k}[j] = 0.0f;
+        {{
+            const int h = (int)(row / {columns}u % {rows}u) * {bh} + (int)(c / {channels}u) / {bw} - {top};
+            const int w = (int)(row % {columns}u) * {bw} + (int)(c / {channels}u) % {bw} - {left};
+            if (h >= 0 && h < {h} && w >= 0 && w < {w}) {{
+                const Vec<{ty}, V> q = load<{ty}, V>(in{input} + ((row / {all}u * {h}u + h) * {w}u + w) * {channels}u + c % {channels}u);
+                EACH t{k}[j] = to_float(q.v[j]);
+            }}
+        }}
+",
+                all = rows * columns,
+                bh = blocks.block[0],
+                bw = blocks.block[1],
+                top = blocks.before[0],
+                left = blocks.before[1],
+            )
+        }
+        Access::DepthToSpace { blocks } => {
+            let [_, rows, columns, channels] = spec.space;
+            format!(
+                "        float t{k}[V];
+        {{
+            const {index} h = row / {columns}u % {rows}u + {top}u, w = row % {columns}u + {left}u;
+            const {index} at = (row / {all}u * {oh}u + h / {bh}u) * {ow}u + w / {bw}u;
+            const Vec<{ty}, V> q = load<{ty}, V>(in{input} + (at * {area}u + h % {bh}u * {bw}u + w % {bw}u) * {channels}u + c);
+            EACH t{k}[j] = to_float(q.v[j]);
+        }}
+",
+                all = rows * columns,
+                area = blocks.block[0] * blocks.block[1],
+                oh = blocks.output[0],
+                ow = blocks.output[1],
+                bh = blocks.block[0],
+                bw = blocks.block[1],
+                top = blocks.before[0],
+                left = blocks.before[1],
+            )
+        }
         Access::ChannelShuffle { groups } => {
             let channels = spec.space[3];
             format!(
@@ -205,7 +246,11 @@ fn store(spec: &MapSpec, k: usize, value: usize, dtype: DType) -> String {
         let input = spec.inputs[input as usize];
         let is_vector = !matches!(
             input.access,
-            Access::ChannelPad { .. } | Access::Windows { .. } | Access::Broadcast(_)
+            Access::ChannelPad { .. }
+                | Access::SpaceToDepth { .. }
+                | Access::DepthToSpace { .. }
+                | Access::Windows { .. }
+                | Access::Broadcast(_)
         );
         input.dtype == dtype && is_vector
     });

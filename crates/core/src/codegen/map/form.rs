@@ -156,6 +156,11 @@ fn is_flat(access: Access) -> bool {
 fn is_wide(spec: &MapSpec) -> bool {
     let rows: usize = spec.space[..3].iter().product();
     let largest = |access: Access| match access {
+        Access::SpaceToDepth { input: [h, w, c], .. } => spec.space[0] * h * w * c,
+        Access::DepthToSpace { blocks } => {
+            let blocks_of_all: usize = blocks.block.iter().chain(&blocks.output).product();
+            spec.space[0] * spec.space[3] * blocks_of_all
+        }
         Access::ChannelSlice { channels, .. } | Access::ChannelPad { channels, .. } => rows * channels,
         Access::Rows { row_elements, rows, .. } => rows * row_elements,
         _ => 0,
@@ -174,6 +179,7 @@ fn width(spec: &MapSpec, form: Form, channels: usize) -> usize {
         match input.access {
             Access::ChannelSlice { start, channels } => divisors.extend([start, channels]),
             Access::ChannelPad { before, channels } => divisors.extend([before, channels]),
+            Access::SpaceToDepth { input: [_, _, channels], .. } => divisors.push(channels),
             Access::Rows { row_elements, .. } => divisors.push(row_elements),
             _ => {}
         }

@@ -8,6 +8,7 @@ mod epilogue;
 pub mod fold_batch_norm;
 mod matmul_bias;
 pub mod rematerialise;
+mod space_to_depth;
 mod statistics;
 pub mod sums;
 
@@ -24,7 +25,7 @@ use crate::types::{Real, TensorType};
 pub struct Decision {
     /// What it is about: the operation and its result.
     pub label: String,
-    /// The rule: `statistics`, `prologue` or `epilogue`.
+    /// The rule.
     pub pattern: &'static str,
     /// Whether the work is done in the convolution's launch.
     pub fused: bool,
@@ -42,7 +43,8 @@ pub struct Decision {
 /// [`crate::Error::Plan`] for a defect of a rule; what `costs` fails with.
 pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec<Decision>)> {
     let mut chooser = Chooser { costs, decisions: Vec::new() };
-    let graph = statistics::fuse(graph, &mut chooser)?;
+    let graph = space_to_depth::fuse(graph, &mut chooser)?;
+    let graph = statistics::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = matmul_bias::fuse(&graph.without_dead_code()?, &mut chooser)?;
     Ok((graph.without_dead_code()?, chooser.decisions))

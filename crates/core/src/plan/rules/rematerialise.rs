@@ -159,7 +159,7 @@ mod tests {
             for (weight, gradient) in [v, w].into_iter().zip(gradients) {
                 inputs.extend([weight, gradient.unwrap(), buffer]);
             }
-            let sgd = Sgd { groups: vec![0, 0], ..Sgd::default() };
+            let sgd = Sgd { nesterov: false, groups: vec![0, 0] };
             let first = graph.push(Op::Sgd(sgd), inputs).unwrap();
             graph.updates.push(Update { state: 1, value: first.output(2) });
             graph.updates.push(Update { state: 0, value: first });

@@ -164,6 +164,11 @@ impl Writer<'_, '_> {
                 let channels = self.graph.ty(inputs[0]).shape.channels();
                 self.load_with(inputs[0], Access::ChannelPad { before: pad.before, channels })
             }
+            Op::SpaceToDepth(blocks) => {
+                let [_, h, w, c] = self.graph.ty(inputs[0]).shape.aligned();
+                self.load_with(inputs[0], Access::SpaceToDepth { blocks, input: [h, w, c] })
+            }
+            Op::DepthToSpace { blocks, .. } => self.load_with(inputs[0], Access::DepthToSpace { blocks }),
             Op::ChannelShuffle { groups } => self.load_with(inputs[0], Access::ChannelShuffle { groups }),
             Op::MaxPoolGradAtPlaces { pool, .. } => {
                 let [_, p, q, _] = self.graph.ty(inputs[0]).shape.aligned();
