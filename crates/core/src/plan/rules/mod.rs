@@ -7,6 +7,7 @@
 mod epilogue;
 pub mod fold_batch_norm;
 mod matmul_bias;
+mod prologue;
 pub mod rematerialise;
 mod statistics;
 pub mod sums;
@@ -43,6 +44,7 @@ pub struct Decision {
 pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec<Decision>)> {
     let mut chooser = Chooser { costs, decisions: Vec::new() };
     let graph = statistics::fuse(graph, &mut chooser)?;
+    let graph = prologue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = matmul_bias::fuse(&graph.without_dead_code()?, &mut chooser)?;
     Ok((graph.without_dead_code()?, chooser.decisions))
@@ -65,6 +67,31 @@ impl Chooser<'_> {
     /// Whether the work of the launch `label` should be fused.
     fn choose(&mut self, label: String, pattern: &'static str, fused: &Way, apart: &Way) -> Result<bool> {
         let (fused, apart) = (self.time(fused)?, self.time(apart)?);
+        self.decide(label, pattern, fused, apart)
+    }
+
+    /// The same where trying takes time, and is spared when all that moves bytes is less than this share of the time
+    /// apart: more cannot be saved.
+    fn choose_from(
+        &mut self,
+        share: f32,
+        label: String,
+        pattern: &'static str,
+        fused: &Way,
+        apart: &Way,
+    ) -> Result<bool> {
+        let whole = self.time(apart)?;
+        let saved = self.costs.bytes(apart.bytes)?;
+        let fused = match whole {
+            Cost::Microseconds(time) if saved < share * time => {
+                Cost::Refused(format!("it could save {saved:.1} us of {time:.1}, which has not paid"))
+            }
+            _ => self.time(fused)?,
+        };
+        self.decide(label, pattern, fused, whole)
+    }
+
+    fn decide(&mut self, label: String, pattern: &'static str, fused: Cost, apart: Cost) -> Result<bool> {
         let (chosen, reason) = match (&fused, &apart) {
             (Cost::Refused(reason), _) => (false, reason.clone()),
             (_, Cost::Refused(reason)) => (true, format!("the other way is refused: {reason}")),
