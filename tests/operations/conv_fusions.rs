@@ -89,6 +89,31 @@ fn statistics() {
     }
 }
 
+/// A batch normalisation and ReLU in the prologue of the convolution after them, whose statistics somebody wants too.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn prologues() {
+    let mut suite = Suite::fusing();
+    for (x, w, conv) in convolutions() {
+        let (c, k) = (x[3], w[0]);
+        let more = [positive(&[c]).f32().scaled(0.1), positive(&[c]).f32(), numbers(&[k]).f32()];
+        let fits = c % 8 == 0 && k % 8 == 0 && conv.groups == 1 && w[1] < 7;
+        let planned = |dtype: DType, report: &PlanReport| {
+            fused(report, "prologue", usize::from(fits && dtype == DType::F16))
+        };
+        let build = |x: &[Tensor], lift: f32| {
+            let [normal, ..] = x[0].batch_norm(&x[2], &x[3].add_scalar(lift)?, 1e-5)?;
+            let y = normal.relu()?.conv2d(&x[1], conv)?;
+            let [_, mean, _] = y.batch_norm(&x[4], &x[4], 1e-5)?;
+            y.add(&mean.mul_scalar(0.5)?.add(&x[4])?)
+        };
+        // Far from ReLU's kink, so that rounding does not decide where its gradient jumps; then on both sides of it.
+        let case = |name: &str| named(name, x, w, conv, &more).roundings(10);
+        suite.check_planned(case("batch norm, relu, conv2d"), |x| build(x, 1.0), planned);
+        suite.check_planned(case("the same, clipped").forward_alone(), |x| build(x, -1.0), planned);
+    }
+}
+
 /// A fused ReLU hides nothing: what is not a number stays so.
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]

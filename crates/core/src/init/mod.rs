@@ -1,5 +1,7 @@
 //! Initial values of parameters: seeded, and independent of the order in which parameters are made.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::ops::dropout::philox;
 
 /// A rule for initial values. `fan_in` and `fan_out` are those of the filter `[k, r, s, c]` (`r s c` and `r s k`) or of
@@ -55,18 +57,18 @@ impl Init {
         let (fan_in, fan_out) = (fans.fan_in.max(1) as f64, fans.fan_out.max(1) as f64);
         let he = |fan: Fan| (2.0 / if fan == Fan::In { fan_in } else { fan_out }).sqrt();
         let glorot = (2.0 / (fan_in + fan_out)).sqrt();
-        let mut random = Random::new(seed, name);
-        let mut uniform =
-            |bound: f64| (0..count).map(|_| (bound * (2.0 * random.unit() - 1.0)) as f32).collect();
+        let draw = |value: &(dyn Fn(&mut Random) -> f64 + Sync)| draw(count, seed, name, value);
+        let uniform = |bound: f64| draw(&|random| bound * (2.0 * random.unit() - 1.0));
+        let normal = |std: f64| draw(&|random| std * random.standard_normal());
         match self {
             Init::Constant(value) => vec![value; count],
             Init::Uniform { bound } => uniform(f64::from(bound)),
             Init::KaimingUniform(fan) => uniform(3f64.sqrt() * he(fan)),
             Init::XavierUniform => uniform(3f64.sqrt() * glorot),
             Init::FanInUniform => uniform(1.0 / fan_in.sqrt()),
-            Init::Normal { std } => random.normal(count, f64::from(std)),
-            Init::KaimingNormal(fan) => random.normal(count, he(fan)),
-            Init::XavierNormal => random.normal(count, glorot),
+            Init::Normal { std } => normal(f64::from(std)),
+            Init::KaimingNormal(fan) => normal(he(fan)),
+            Init::XavierNormal => normal(glorot),
         }
     }
 }
@@ -114,10 +116,32 @@ impl Random {
         let radius = (-2.0 * self.unit().ln()).sqrt();
         radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
     }
+}
 
-    fn normal(&mut self, count: usize, std: f64) -> Vec<f32> {
-        (0..count).map(|_| (std * self.standard_normal()) as f32).collect()
-    }
+/// Values that a thread draws at a time. Each part has a counter of its own, so that the values do not depend on how many
+/// threads there are.
+const PART: usize = 1 << 16;
+
+/// As many values as asked for, made on all cores.
+fn draw(count: usize, seed: u64, name: &str, value: &(dyn Fn(&mut Random) -> f64 + Sync)) -> Vec<f32> {
+    let mut values = vec![0.0; count];
+    let parts = Mutex::new(values.chunks_mut(PART).enumerate());
+    let work = || loop {
+        let part = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some((index, part)) = part else { return };
+        let mut random = Random::new(seed, name);
+        // No value takes more than two words, and a counter yields four.
+        random.counter = (index * PART) as u64;
+        part.iter_mut().for_each(|slot| *slot = value(&mut random) as f32);
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 1..cores.min(count.div_ceil(PART)) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    values
 }
 
 #[cfg(test)]

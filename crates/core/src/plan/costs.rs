@@ -36,6 +36,11 @@ pub trait Costs {
     /// # Errors
     /// A failure to find out.
     fn bytes(&self, bytes: usize) -> Result<f32>;
+
+    /// Whether the times do not matter: what is not refused is done.
+    fn at_any_price(&self) -> bool {
+        false
+    }
 }
 
 /// Times reckoned from a machine's ceilings: a launch takes as long as its bytes or its operations, whichever takes
@@ -48,7 +53,7 @@ pub struct Analytic {
     pub operations: f32,
     /// What a launch takes at least, in microseconds.
     pub launch: f32,
-    /// How many times longer a prologue makes the operations take.
+    /// How many times longer a prologue makes a launch take.
     pub prologue: f32,
 }
 
@@ -66,8 +71,8 @@ impl Costs for Analytic {
         let half = convolution.x.dtype.is_half();
         let rate = if half { self.operations } else { self.operations / 2.0 };
         let slower = if convolution.fusion.prologue { self.prologue } else { 1.0 };
-        let computing = convolution.operations() as f32 / rate * slower;
-        Ok(Cost::Microseconds(computing.max(self.bytes(convolution.bytes())?)))
+        let computing = convolution.operations() as f32 / rate;
+        Ok(Cost::Microseconds(computing.max(self.bytes(convolution.bytes())?) * slower))
     }
 
     fn bytes(&self, bytes: usize) -> Result<f32> {
@@ -75,19 +80,21 @@ impl Costs for Analytic {
     }
 }
 
-/// Fused convolutions for nothing, as long as they are not refused: for tests of what they compute.
+/// Convolutions for nothing, unless they are refused, so that nothing else can be cheaper: for tests of what fused ones
+/// compute.
 pub(super) struct AtAnyPrice<'a>(pub(super) &'a dyn Costs);
 
 impl Costs for AtAnyPrice<'_> {
     fn convolution(&self, convolution: &Convolution) -> Result<Cost> {
-        Ok(match self.0.convolution(convolution)? {
-            Cost::Microseconds(_) if convolution.fusion != ConvFusion::NONE => Cost::Microseconds(0.0),
-            cost => cost,
-        })
+        self.0.convolution(convolution)
     }
 
     fn bytes(&self, bytes: usize) -> Result<f32> {
         self.0.bytes(bytes)
+    }
+
+    fn at_any_price(&self) -> bool {
+        true
     }
 }
 

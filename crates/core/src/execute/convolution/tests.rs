@@ -260,3 +260,36 @@ fn what_tuning_needs_compiles() {
         ocelli_cuda::kernel::compile_cubin(&source, architecture).unwrap();
     }
 }
+
+/// What timing only the first candidates loses, over all layers.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn the_first_candidates_hold_the_fastest() {
+    let device = crate::Device::new(0).unwrap();
+    let gpu = device.gpu().unwrap();
+    let epilogue = EPILOGUES[3];
+    for (batch, fusion, kinds) in [
+        (256, ConvFusion::NONE, &[ConvolutionKind::BackwardData, ConvolutionKind::BackwardFilter][..]),
+        (256, STATISTICS, &[ConvolutionKind::Forward]),
+        (1, epilogue, &[ConvolutionKind::Forward]),
+    ] {
+        for &kind in kinds {
+            let (mut first, mut all) = (0.0, 0.0);
+            for layer in LAYERS {
+                let convolution = Convolution { kind, fusion, ..forward(DType::F16, batch, layer, 1) };
+                let options = options(DType::F16, Precision::mixed_f16(), false);
+                let plans = gpu.cudnn().unwrap().candidates(&describe(&convolution), &options).unwrap();
+                let candidates: Vec<_> = plans.iter().map(tuning::Candidate::Cudnn).collect();
+                let times = Tuner::time(gpu, &convolution, &candidates).unwrap();
+                let best =
+                    |times: &[Option<f32>]| times.iter().flatten().copied().fold(f32::INFINITY, f32::min);
+                first += best(&times[..CANDIDATES.min(times.len())]);
+                all += best(&times);
+            }
+            println!(
+                "batch {batch}, {kind:?}: {first:.4} ms from the first {CANDIDATES}, {all:.4} ms from all"
+            );
+            assert!(first <= 1.03 * all, "batch {batch}, {kind:?}: {first} ms, {all} ms");
+        }
+    }
+}

@@ -48,6 +48,8 @@ impl Tuner {
         convolution: &Convolution,
         candidates: &[Candidate<'_>],
     ) -> Result<Vec<Option<f32>>> {
+        // Alone: what other threads enqueue meanwhile would be timed too, or capture this.
+        let _alone = gpu.own_stream();
         let mut kept = gpu.tuner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let tuner = match kept.take() {
             Some(tuner) => tuner,

@@ -7,6 +7,7 @@
 mod epilogue;
 pub mod fold_batch_norm;
 mod matmul_bias;
+mod prologue;
 pub mod rematerialise;
 mod space_to_depth;
 mod statistics;
@@ -45,6 +46,7 @@ pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec
     let mut chooser = Chooser { costs, decisions: Vec::new() };
     let graph = space_to_depth::fuse(graph, &mut chooser)?;
     let graph = statistics::fuse(&graph.without_dead_code()?, &mut chooser)?;
+    let graph = prologue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = matmul_bias::fuse(&graph.without_dead_code()?, &mut chooser)?;
     Ok((graph.without_dead_code()?, chooser.decisions))
@@ -67,8 +69,34 @@ impl Chooser<'_> {
     /// Whether the work of the launch `label` should be fused.
     fn choose(&mut self, label: String, pattern: &'static str, fused: &Way, apart: &Way) -> Result<bool> {
         let (fused, apart) = (self.time(fused)?, self.time(apart)?);
+        self.decide(label, pattern, fused, apart)
+    }
+
+    /// The same where trying takes time, and is spared when all that moves bytes is less than this share of the time
+    /// apart: more cannot be saved.
+    fn choose_from(
+        &mut self,
+        share: f32,
+        label: String,
+        pattern: &'static str,
+        fused: &Way,
+        apart: &Way,
+    ) -> Result<bool> {
+        let whole = self.time(apart)?;
+        let saved = self.costs.bytes(apart.bytes)?;
+        let fused = match whole {
+            Cost::Microseconds(time) if saved < share * time && !self.costs.at_any_price() => {
+                Cost::Refused(format!("it could save {saved:.1} us of {time:.1}, which has not paid"))
+            }
+            _ => self.time(fused)?,
+        };
+        self.decide(label, pattern, fused, whole)
+    }
+
+    fn decide(&mut self, label: String, pattern: &'static str, fused: Cost, apart: Cost) -> Result<bool> {
         let (chosen, reason) = match (&fused, &apart) {
             (Cost::Refused(reason), _) => (false, reason.clone()),
+            _ if self.costs.at_any_price() => (true, "it was asked for at any price".into()),
             (_, Cost::Refused(reason)) => (true, format!("the other way is refused: {reason}")),
             (Cost::Microseconds(fused), Cost::Microseconds(apart)) if fused < apart => {
                 (true, "it is faster".into())

@@ -37,8 +37,12 @@ pub(super) fn fuse(graph: &Graph, chooser: &mut Chooser<'_>) -> Result<Graph> {
                 matches!(other.op, Op::ConvBackwardFilter { conv: of, filter } if of == conv && filter == w);
             same && other.inputs[0] == node.inputs[0]
         });
-        let group: Vec<NodeId> =
-            std::iter::once(id).chain(gradients.map(|(id, _)| id)).map(|id| id as NodeId).collect();
+        // The filter's gradient may be a kernel of ours, which reads the image as it is.
+        let group: Vec<NodeId> = std::iter::once(id)
+            .chain(gradients.map(|(id, _)| id))
+            .map(|id| id as NodeId)
+            .filter(|&id| convolution_of(graph, id).is_some())
+            .collect();
         if pays(graph, &group, chooser)? {
             chosen.extend(group);
         }

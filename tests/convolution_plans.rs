@@ -1,0 +1,113 @@
+//! What convolutions take over in the plans of ResNet-50. No GPU is needed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use ocelli::models::{ResNet, ResNetConfig, resnet50};
+use ocelli::ops::ConvFusion;
+use ocelli::plan::{Convolution, ConvolutionKind, LaunchKind, Plan, PlanOptions, plan};
+use ocelli::prelude::*;
+use ocelli::{Buffer, Executor, TensorType, Work};
+
+/// Plans each run for a described GPU, and computes nothing.
+struct Planning(Arc<Mutex<Vec<Plan>>>);
+
+impl Executor for Planning {
+    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
+        Ok(Arc::new(()))
+    }
+
+    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
+        Ok(Arc::clone(buffer))
+    }
+
+    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
+        Ok(vec![0; ty.bytes()])
+    }
+
+    fn assign(&self, _: &Buffer, _: &Buffer, _: TensorType) -> Result<()> {
+        Ok(())
+    }
+
+    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
+        let options = PlanOptions::default();
+        let graph = work.key.expand_for(options)?;
+        self.0.lock().unwrap().push(plan(&graph, options)?);
+        Ok(graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The plan of what is done with ResNet-50 and images of this many channels.
+fn plan_of(precision: Precision, channels: usize, run: impl Fn(&Params, &ResNet, &Tensor)) -> Plan {
+    let plans = Arc::new(Mutex::new(Vec::new()));
+    let device = Device::with_executor(Box::new(Planning(Arc::clone(&plans))));
+    device.set_precision(precision);
+    let params = Params::new(&device, Seed(1));
+    let net = resnet50(&params, ResNetConfig::default()).unwrap();
+    let shape = [16, 224, 224, channels];
+    let images = Tensor::from_slice(&device, &vec![7u8; shape.iter().product()], &shape).unwrap();
+    run(&params, &net, &images.cast(DType::F32).unwrap());
+    plans.lock().unwrap().pop().unwrap()
+}
+
+fn convolutions(plan: &Plan) -> Vec<Convolution> {
+    let convolution = |kind: &LaunchKind| match kind {
+        LaunchKind::Convolution(convolution) => Some(*convolution),
+        _ => None,
+    };
+    plan.launches.iter().filter_map(|launch| convolution(&launch.kind)).collect()
+}
+
+/// Of 53 convolutions 33 are followed by ReLU, 4 are shortcuts, 16 are followed by the shortcut's addition and ReLU. The
+/// last one of these is read by the average over the images alone, which takes all of it along in its own pass.
+#[test]
+fn in_evaluation_every_convolution_is_one_launch_with_all_that_follows_it() {
+    for precision in [Precision::Tf32, Precision::mixed_f16()] {
+        let plan = plan_of(precision, 3, |params, net, images| {
+            params.eval();
+            evaluate(&[&net.forward(images).unwrap()]).unwrap();
+        });
+        let convolutions = convolutions(&plan);
+        let count = |residual: bool, relu: bool| {
+            let fusion = ConvFusion { bias: true, residual, relu, ..ConvFusion::NONE };
+            convolutions.iter().filter(|convolution| convolution.fusion == fusion).count()
+        };
+        assert_eq!(convolutions.len(), 53);
+        let labels: Vec<&String> = plan.launches.iter().map(|launch| &launch.label).collect();
+        let found = [count(false, false), count(false, true), count(true, false), count(true, true)];
+        assert_eq!(found, [4, 33, 0, 15], "{labels:#?}");
+    }
+}
+
+/// All but the first convolution yield the statistics of the normalisation after them, which cuDNN makes in f16 alone.
+#[test]
+fn in_training_convolutions_yield_the_statistics_that_follow() {
+    for (precision, expected) in [(Precision::mixed_f16(), 52), (Precision::mixed_bf16(), 0)] {
+        let plan = plan_of(precision, 3, |params, net, images| {
+            let labels = Tensor::from_slice(params.device(), &[3i32; 16], &[16]).unwrap();
+            let loss = net.forward(images).unwrap().cross_entropy(&labels, Default::default()).unwrap();
+            Sgd::new(params, SgdConfig { lr: 0.1, ..Default::default() }).minimize(&loss).unwrap();
+        });
+        let convolutions = convolutions(&plan);
+        let forward = convolutions.iter().filter(|c| c.kind == ConvolutionKind::Forward);
+        let (with, without) = forward.partition::<Vec<&Convolution>, _>(|c| c.fusion.statistics);
+        assert_eq!((with.len(), without.len()), (expected, 53 - expected));
+        let decided = |fused: bool| {
+            let statistics = plan.decisions.iter().filter(|decision| decision.pattern == "statistics");
+            statistics.filter(|decision| decision.fused == fused).count()
+        };
+        assert_eq!((decided(true), decided(false)), (expected, 53 - expected));
+        // Each normalisation is left with one reading of its own statistics at most.
+        let statistics = plan.launches.iter().filter(|launch| launch.label.starts_with("channel_stats"));
+        assert_eq!(statistics.count(), 53 - expected);
+    }
+}
