@@ -57,9 +57,9 @@ impl<'a> Purposes<'a> {
 
     /// What a launch of these nodes is for.
     pub fn of(&self, nodes: &[u32]) -> Purpose {
-        let many = |node: &Node| is_optimizer(&node.op) || matches!(node.op, Op::Cast(_));
+        let casts = |&id: &u32| matches!(self.graph.nodes[id as usize].op, Op::Cast(_));
         let mut layers = Vec::new();
-        if nodes.len() == 1 || !nodes.iter().all(|&id| many(&self.graph.nodes[id as usize])) {
+        if nodes.len() == 1 || !nodes.iter().all(casts) {
             nodes.iter().filter_map(|&id| self.layers[id as usize]).for_each(|layer| {
                 if !layers.contains(&layer) {
                     layers.push(layer);
@@ -108,7 +108,7 @@ impl<'a> Purposes<'a> {
     fn direct(&self, id: usize) -> Option<u32> {
         let node = &self.graph.nodes[id];
         match node.op {
-            Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) => None,
+            Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => None,
             Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } => self.state(node.inputs[1]),
             _ => node.inputs.iter().rev().find_map(|&input| self.state(input)),
         }
@@ -159,9 +159,11 @@ impl<'a> Purposes<'a> {
         let whole = |node: &&Node| !is_fusible(&node.op);
         if let Some(node) = first.filter(whole) {
             let inputs: Vec<_> = node.inputs.iter().map(|&input| self.graph.ty(input)).collect();
-            return match Convolution::of(&node.op, &inputs, node.outputs[0]) {
-                Some(convolution) => convolution_pattern(&convolution),
-                None => node.op.name().replace('_', " "),
+            return match (Convolution::of(&node.op, &inputs, node.outputs[0]), &node.op) {
+                (Some(convolution), _) => convolution_pattern(&convolution),
+                (None, Op::FusedMatmul(fused)) if fused.relu => "matmul + bias + relu".into(),
+                (None, Op::FusedMatmul(_)) => "matmul + bias".into(),
+                (None, op) => op.name().replace('_', " "),
             };
         }
         let mut parts: Vec<&str> = Vec::new();
@@ -243,13 +245,14 @@ fn backward(graph: &Graph) -> Vec<bool> {
     for value in graph.roots.iter().copied().chain(updates) {
         forward[value.node as usize] = !is_optimizer(&graph.node(value).op);
     }
+    // Whether a step is skipped depends on the gradients, and running statistics depend on that: there it ends.
+    let ends = |op: &Op| is_optimizer(op) || matches!(op, Op::GradientNorm);
     for id in (0..graph.nodes.len()).rev() {
-        if forward[id] && !is_optimizer(&graph.nodes[id].op) {
+        if forward[id] && !ends(&graph.nodes[id].op) {
             graph.nodes[id].inputs.iter().for_each(|input| forward[input.node as usize] = true);
         }
     }
-    let steps = |id: usize| is_optimizer(&graph.nodes[id].op);
-    (0..graph.nodes.len()).map(|id| !forward[id] && !steps(id)).collect()
+    (0..graph.nodes.len()).map(|id| !forward[id] && !ends(&graph.nodes[id].op)).collect()
 }
 
 fn convolution_pattern(convolution: &Convolution) -> String {
