@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use ocelli::plan::{PlanOptions, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, TensorType, Work};
+use ocelli::{Buffer, Executor, Session, Shape, TensorType, Work};
 
 /// What a launch is for: the states of its layers by name, and its pattern.
 type Line = (Vec<String>, String);
@@ -153,4 +153,27 @@ fn every_convolution_and_norm_of_a_resnet_is_named() {
             assert!(of("batch norm") >= 2 && of("channel sums") >= 1, "{layer}: {lines:#?}");
         }
     }
+}
+
+#[test]
+fn a_session_names_the_layers_of_what_it_made_of_the_weights() {
+    let lines = Arc::default();
+    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines))));
+    let params = Params::new(&device, Seed(1));
+    let net = ocelli::models::resnet18(&params, Default::default()).unwrap();
+    params.eval();
+    let images = TensorType::new(DType::F16, Shape::nhwc(8, 64, 64, 4));
+    let network = move |images: &Tensor| net.forward(&images.cast(DType::F32)?);
+    let _session = Session::new(&device, images, Precision::mixed_f16(), network).unwrap();
+    let lines: Vec<Line> = lines.lock().unwrap().clone();
+    let names =
+        params.all().into_iter().filter_map(|state| Some(state.name().strip_suffix(".weight")?.to_owned()));
+    let layers: Vec<String> =
+        names.filter(|name| name.contains("conv") || name.ends_with("downsample.0")).collect();
+    assert_eq!(layers.len(), 20);
+    for layer in &layers {
+        let serves = |line: &&Line| line.0 == [layer.clone()] && line.1.starts_with("convolution");
+        assert_eq!(lines.iter().filter(serves).count(), 1, "{layer}: {lines:#?}");
+    }
+    assert!(lines.iter().any(|line| line.0 == ["fc"] && line.1.starts_with("matmul")), "{lines:#?}");
 }

@@ -94,6 +94,7 @@ impl Program {
             scalars: self.scalars.repeat(copies),
             seed: 0,
             step: 0,
+            data_names: Vec::new(),
         };
         let replay = Replay { device: device.clone(), work };
         // The first run binds, the second captures.

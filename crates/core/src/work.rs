@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::ops::optimizer::group_count;
 use crate::ops::{AdamW, Op, Sgd};
 use crate::plan::PlanOptions;
+use crate::plan::Source;
 use crate::plan::precision::mixed_precision;
 use crate::plan::rules::fold_batch_norm::fold_batch_norm;
 use crate::plan::rules::sums::absorb;
@@ -151,6 +152,8 @@ pub struct Work {
     pub seed: u64,
     /// The number of this run.
     pub step: u32,
+    /// The names of the parameters that data leaves were made of, by index; of leaves beyond its end nothing is known.
+    pub data_names: Vec<Option<String>>,
 }
 
 impl Work {
@@ -174,13 +177,25 @@ impl Work {
             deterministic: device.deterministic(),
         };
         let data = std::mem::take(&mut linearised.data);
-        Work { key, data, states, scalars, seed: device.seed(), step: device.next_step() }
+        Work {
+            key,
+            data,
+            states,
+            scalars,
+            seed: device.seed(),
+            step: device.next_step(),
+            data_names: Vec::new(),
+        }
     }
 
-    /// The names of the layers that these states belong to, each once: `layer1.0.conv1` for `layer1.0.conv1.weight`.
-    pub fn layer_names(&self, states: &[u32]) -> Vec<String> {
+    /// The names of the layers that these parameters belong to, each once: `layer1.0.conv1` for `layer1.0.conv1.weight`.
+    pub fn layer_names(&self, parameters: &[Source]) -> Vec<String> {
+        let name = |source: &Source| match *source {
+            Source::State(index) => self.states.get(index as usize).map(State::name),
+            Source::Data(index) => self.data_names.get(index as usize)?.as_deref(),
+        };
         let mut names = Vec::new();
-        for name in states.iter().filter_map(|&index| self.states.get(index as usize)).map(State::name) {
+        for name in parameters.iter().filter_map(name) {
             let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
             if !names.iter().any(|known| known == layer) {
                 names.push(layer.to_owned());

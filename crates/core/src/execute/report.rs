@@ -83,7 +83,7 @@ pub enum LaunchGroup {
     Reduction,
     /// Pooling and its gradient.
     Pooling,
-    /// The optimizer's update.
+    /// The optimizer's update, and what else is done to all gradients or states at once.
     Optimizer,
     /// Everything else: losses, casts of weights, copies.
     Other,
@@ -116,7 +116,7 @@ impl LaunchGroup {
                 | Op::MaxPoolGradAtPlaces { .. }
                 | Op::AvgPool(_)
                 | Op::AvgPoolGrad { .. } => LaunchGroup::Pooling,
-                Op::Sgd(_) | Op::AdamW(_) => LaunchGroup::Optimizer,
+                Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => LaunchGroup::Optimizer,
                 _ => LaunchGroup::Other,
             },
         }

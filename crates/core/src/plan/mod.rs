@@ -24,7 +24,7 @@ pub use launch::{
     MatmulLaunch, Operand,
 };
 
-pub use purpose::Purpose;
+pub use purpose::{Purpose, Source};
 pub use rules::Decision;
 
 use crate::error::Result;

@@ -3,7 +3,7 @@
 //! The planner knows no names, they would make equal networks have different plans. It notes a state of each layer; what
 //! the state is called is known where the plan is bound.
 
-use super::cluster::is_fusible;
+use super::cluster::{is_fusible, source};
 use super::{Convolution, ConvolutionKind};
 use crate::graph::{Graph, Leaf, Node, Value};
 use crate::ops::{Binary, Op};
@@ -11,29 +11,48 @@ use crate::ops::{Binary, Op};
 /// What a launch is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purpose {
-    /// One state of each layer that it serves, as an index into the states that are bound: a weight, a scale, a running
-    /// mean. Empty for work that belongs to no layer with parameters, and for what does the same to all parameters.
-    pub layers: Vec<u32>,
+    /// A parameter of each layer that it serves: a weight, a scale, a running mean. Empty for work that belongs to no layer
+    /// with parameters, and for what does the same to all parameters.
+    pub layers: Vec<Source>,
     /// What is done, in words: `batch norm + add + relu`.
     pub pattern: String,
+}
+
+/// Where a parameter is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The state of this index.
+    State(u32),
+    /// The data leaf of this index, which keeps its place: where sessions keep what they made of the parameters.
+    Data(u32),
+}
+
+/// The state that each root of a graph comes from, if it is made of parameters alone; of several the largest.
+pub fn states_of_roots(graph: &Graph) -> Vec<Option<u32>> {
+    let purposes = Purposes::new(graph);
+    let state = |&root: &Value| match purposes.state(root) {
+        Some(Source::State(index)) => Some(index),
+        _ => None,
+    };
+    graph.roots.iter().map(state).collect()
 }
 
 /// What the nodes of a graph are for.
 pub struct Purposes<'a> {
     graph: &'a Graph,
-    /// The state whose layer each node serves.
-    layers: Vec<Option<u32>>,
-    /// Values that are computed from states, statistics and numbers alone, with the state of each: they are no images.
+    /// A parameter of the layer that each node serves.
+    layers: Vec<Option<Source>>,
+    /// Values that are computed from states, statistics and numbers alone, with what each comes from: they are no images.
     parameters: Vec<Parameter>,
     /// Nodes that only the optimizer needs.
     backward: Vec<bool>,
 }
 
-/// Whether a node yields something of the size of a parameter, and from which state that comes.
+/// Whether a node yields something of the size of a parameter, and from which one that comes, with its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parameter {
     No,
-    Yes(Option<u32>),
+    Yes(Option<(Source, usize)>),
 }
 
 impl<'a> Purposes<'a> {
@@ -57,9 +76,9 @@ impl<'a> Purposes<'a> {
 
     /// What a launch of these nodes is for.
     pub fn of(&self, nodes: &[u32]) -> Purpose {
-        let many = |node: &Node| is_optimizer(&node.op) || matches!(node.op, Op::Cast(_));
+        let casts = |&id: &u32| matches!(self.graph.nodes[id as usize].op, Op::Cast(_));
         let mut layers = Vec::new();
-        if nodes.len() == 1 || !nodes.iter().all(|&id| many(&self.graph.nodes[id as usize])) {
+        if nodes.len() == 1 || !nodes.iter().all(casts) {
             nodes.iter().filter_map(|&id| self.layers[id as usize]).for_each(|layer| {
                 if !layers.contains(&layer) {
                     layers.push(layer);
@@ -78,24 +97,45 @@ impl<'a> Purposes<'a> {
             || (value.output > 0 && matches!(self.node(value).op, Op::FusedConv { .. }))
     }
 
-    /// The state that a value of a parameter's size comes from.
-    fn state(&self, value: Value) -> Option<u32> {
+    fn origin(&self, value: Value) -> Option<(Source, usize)> {
         match self.parameters[value.node as usize] {
-            Parameter::Yes(state) => state,
+            Parameter::Yes(origin) => origin,
             Parameter::No => None,
+        }
+    }
+
+    /// The parameter that a value of its size comes from.
+    fn state(&self, value: Value) -> Option<Source> {
+        self.origin(value).map(|(source, _)| source)
+    }
+
+    /// The same for the weight of a convolution or a product, which may have been prepared.
+    fn weight(&self, value: Value) -> Option<Source> {
+        match self.graph.node(source(self.graph, value)).op {
+            Op::Leaf(Leaf::Data { index, resident: true }) => Some(Source::Data(index)),
+            _ => self.state(value),
         }
     }
 
     fn parameter(&self, id: usize) -> Parameter {
         let node = &self.graph.nodes[id];
         match node.op {
-            Op::Leaf(Leaf::State { index, .. }) => Parameter::Yes(Some(index)),
+            Op::Leaf(Leaf::State { index, .. }) => {
+                Parameter::Yes(Some((Source::State(index), node.outputs[0].shape.elements())))
+            }
+            // Images and labels may lie on the device as well; a number for each channel is neither.
+            Op::Leaf(Leaf::Data { index, resident: true })
+                if node.outputs[0].dtype.is_float() && node.outputs[0].shape.rank() == 1 =>
+            {
+                Parameter::Yes(Some((Source::Data(index), node.outputs[0].shape.elements())))
+            }
             Op::Leaf(Leaf::Scalar { .. }) | Op::Constant(_) | Op::ChannelStats => Parameter::Yes(None),
             // Forward, a sum is the mean of each image; backward, it is that of each channel.
             Op::SumTo(_) if self.backward[id] => Parameter::Yes(None),
             ref op if op.is_pointwise() || is_view(op) || matches!(op, Op::BroadcastTo(_)) => {
                 if !node.inputs.is_empty() && node.inputs.iter().all(|&input| self.is_parameter(input)) {
-                    Parameter::Yes(node.inputs.iter().find_map(|&input| self.state(input)))
+                    let origins = node.inputs.iter().filter_map(|&input| self.origin(input));
+                    Parameter::Yes(origins.reduce(|a, b| if b.1 > a.1 { b } else { a }))
                 } else {
                     Parameter::No
                 }
@@ -104,12 +144,15 @@ impl<'a> Purposes<'a> {
         }
     }
 
-    /// The state that a node reads, through whatever is made of parameters alone.
-    fn direct(&self, id: usize) -> Option<u32> {
+    /// The parameter that a node reads, through whatever is made of parameters alone.
+    fn direct(&self, id: usize) -> Option<Source> {
         let node = &self.graph.nodes[id];
         match node.op {
-            Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) => None,
-            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } => self.state(node.inputs[1]),
+            Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => None,
+            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } | Op::FusedMatmul(_) => {
+                self.weight(node.inputs[1])
+            }
+            Op::Matmul(_) => self.weight(node.inputs[1]).or_else(|| self.state(node.inputs[0])),
             _ => node.inputs.iter().rev().find_map(|&input| self.state(input)),
         }
     }
@@ -159,9 +202,11 @@ impl<'a> Purposes<'a> {
         let whole = |node: &&Node| !is_fusible(&node.op);
         if let Some(node) = first.filter(whole) {
             let inputs: Vec<_> = node.inputs.iter().map(|&input| self.graph.ty(input)).collect();
-            return match Convolution::of(&node.op, &inputs, node.outputs[0]) {
-                Some(convolution) => convolution_pattern(&convolution),
-                None => node.op.name().replace('_', " "),
+            return match (Convolution::of(&node.op, &inputs, node.outputs[0]), &node.op) {
+                (Some(convolution), _) => convolution_pattern(&convolution),
+                (None, Op::FusedMatmul(fused)) if fused.relu => "matmul + bias + relu".into(),
+                (None, Op::FusedMatmul(_)) => "matmul + bias".into(),
+                (None, op) => op.name().replace('_', " "),
             };
         }
         let mut parts: Vec<&str> = Vec::new();
@@ -243,13 +288,14 @@ fn backward(graph: &Graph) -> Vec<bool> {
     for value in graph.roots.iter().copied().chain(updates) {
         forward[value.node as usize] = !is_optimizer(&graph.node(value).op);
     }
+    // Whether a step is skipped depends on the gradients, and running statistics depend on that: there it ends.
+    let ends = |op: &Op| is_optimizer(op) || matches!(op, Op::GradientNorm);
     for id in (0..graph.nodes.len()).rev() {
-        if forward[id] && !is_optimizer(&graph.nodes[id].op) {
+        if forward[id] && !ends(&graph.nodes[id].op) {
             graph.nodes[id].inputs.iter().for_each(|input| forward[input.node as usize] = true);
         }
     }
-    let steps = |id: usize| is_optimizer(&graph.nodes[id].op);
-    (0..graph.nodes.len()).map(|id| !forward[id] && !steps(id)).collect()
+    (0..graph.nodes.len()).map(|id| !forward[id] && !ends(&graph.nodes[id].op)).collect()
 }
 
 fn convolution_pattern(convolution: &Convolution) -> String {

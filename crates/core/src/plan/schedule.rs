@@ -10,7 +10,7 @@ mod map;
 use std::collections::BTreeSet;
 
 use super::cluster::{Clusters, Place, is_gather, source};
-use super::purpose::{Purpose, Purposes};
+use super::purpose::{Purpose, Purposes, Source};
 use super::{BufferId, Convolution, Launch, LaunchKind, MatmulLaunch, Plan, PlanOptions};
 use crate::codegen::KernelSpec;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Res
 
 /// A copy on behalf of a state.
 fn copy(state: u32, ty: TensorType, reads: Vec<BufferId>, writes: Vec<BufferId>, label: &str) -> Launch {
-    let purpose = Purpose { layers: vec![state], pattern: label.into() };
+    let purpose = Purpose { layers: vec![Source::State(state)], pattern: label.into() };
     Launch { kind: LaunchKind::Copy(ty.bytes()), reads, writes, label: label.into(), purpose }
 }
 

@@ -19,6 +19,7 @@ use crate::execute::{Explanation, PlanReport, PlanTimes};
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::plan::Decision;
+use crate::plan::purpose::states_of_roots;
 use crate::plan::split::{Given, Split, split};
 use crate::state::State;
 use crate::tensor::{Data, Element, Linearised, Mode, Tensor, linearise};
@@ -77,6 +78,8 @@ type Trace = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send;
 struct Preparation {
     work: Work,
     values: Vec<(TensorType, Buffer)>,
+    /// The state that each value comes from.
+    states: Vec<Option<u32>>,
 }
 
 /// A plan for one batch size.
@@ -416,7 +419,9 @@ impl Session {
             }
             Given::Resident(index) => data_of(index),
         }));
-        let work = self.work(rest, rest_data.collect(), Vec::new(), Vec::new());
+        let mut work = self.work(rest, rest_data.collect(), Vec::new(), Vec::new());
+        work.data_names = vec![None; types.len()];
+        work.data_names.extend(given.iter().map(|given| preparation.name(given)));
         let mut held = self.device.executor().hold(work)?;
         held.run(self.device.executor(), &[])?;
         Ok(Ready { batch, outputs, decisions, held, preparation, last_run: self.runs })
@@ -459,7 +464,7 @@ impl Session {
             precision: self.precision,
             deterministic: self.device.deterministic(),
         };
-        Work { key, data, states, scalars, seed: self.device.seed(), step: 0 }
+        Work { key, data, states, scalars, seed: self.device.seed(), step: 0, data_names: Vec::new() }
     }
 
     /// The preparation that this work is; one for all batch sizes if it is the same for them.
@@ -467,7 +472,8 @@ impl Session {
         if let Some(known) = self.preparations.iter().find(|known| same(&known.work, &work)) {
             return Ok(Arc::clone(known));
         }
-        let mut preparation = Preparation { work, values: Vec::new() };
+        let states = states_of_roots(&work.key.graph);
+        let mut preparation = Preparation { work, values: Vec::new(), states };
         let executor = self.device.executor();
         let values = preparation.compute(&self.device)?;
         let graph = &preparation.work.key.graph;
@@ -485,6 +491,13 @@ impl Session {
 }
 
 impl Preparation {
+    /// The name of the parameter that a value was made of.
+    fn name(&self, given: &Given) -> Option<String> {
+        let Given::Prepared(root) = *given else { return None };
+        let state = self.states.get(root).copied().flatten()?;
+        self.work.states.get(state as usize).map(|state| state.name().to_owned())
+    }
+
     fn compute(&self, device: &Device) -> Result<Vec<Buffer>> {
         match self.work.key.graph.roots[..] {
             [] => Ok(Vec::new()),
