@@ -108,11 +108,11 @@ fn names_and_shapes_are_torchvisions() {
     assert_eq!(ours, theirs);
 }
 
-/// Each kind of block, by the oracle. Networks of the same blocks follow on the GPU.
+/// Both kinds of block, with groups and without. The other networks, of the same blocks, follow on the GPU.
 #[test]
 fn the_oracle_finds_torchvisions_logits() {
     let golden = golden();
-    for name in ["resnet18", "resnet50", "resnext50_32x4d"] {
+    for name in ["resnet18", "resnext50_32x4d"] {
         let found = logits(&ocelli_oracle::device(), name, 1);
         let expected = numbers(&golden["logits"][name]["first8"][0]);
         let largest = expected.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));

@@ -30,6 +30,49 @@ pub enum Error {
         file: &'static str,
     },
 
+    /// An image file cannot be decoded.
+    #[error("{} cannot be decoded: {source}: replace or remove it, or let the loader skip damaged files", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<image::ImageError>,
+    },
+
+    /// An image cannot be made what is asked for.
+    #[error("{} does not fit: {what}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
+
+    /// A directory that should hold a folder for each class holds none.
+    #[error("there are no folders in {}: it should hold one for each class, with its images", directory.display())]
+    NoClasses {
+        /// The directory.
+        directory: PathBuf,
+    },
+
+    /// The folder of a class holds no image.
+    #[error(
+        "there are no images in {}: files that end in {}",
+        directory.display(),
+        crate::images::EXTENSIONS.join(", ")
+    )]
+    EmptyClass {
+        /// The folder.
+        directory: PathBuf,
+    },
+
+    /// Settings contradict each other or the data.
+    #[error("{what}")]
+    Setting {
+        /// Which, and why.
+        what: String,
+    },
+
     /// The operating system refused to read or write.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -18,6 +18,7 @@
 mod download;
 mod error;
 pub mod idx;
+pub mod images;
 pub mod mnist;
 
 pub use download::Progress;

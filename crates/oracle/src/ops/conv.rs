@@ -91,11 +91,9 @@ fn products(conv: &Conv2d, x: Shape, w: Shape, y: Shape, mut visit: impl FnMut(u
                     if row >= height || column >= width {
                         continue;
                     }
-                    for channel in 0..channels {
-                        let i = offset(x.aligned(), [n, row, column, first_channel + channel]);
-                        let j = offset(w.aligned(), [filter, tap_down, tap_across, channel]);
-                        visit(i, j, k);
-                    }
+                    let i = offset(x.aligned(), [n, row, column, first_channel]);
+                    let j = offset(w.aligned(), [filter, tap_down, tap_across, 0]);
+                    (0..channels).for_each(|channel| visit(i + channel, j + channel, k));
                 }
             }
         }

@@ -1,0 +1,232 @@
+//! A directory with a folder of images for each class, and what can be decoded of it.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use image::{ImageError, ImageReader};
+
+use crate::{Error, Result};
+
+/// The file extensions of images, in small letters; files are told by them, and what is in them by their first bytes.
+pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
+
+/// Something that images can be loaded from, by index.
+pub trait Images: Send + Sync {
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// The class of an image, counted from 0.
+    fn label(&self, index: usize) -> i32;
+
+    /// An image.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Image`], which name the file.
+    fn load(&self, index: usize) -> Result<Cow<'_, Rgb>>;
+
+    /// What to call an image in a message: its file.
+    fn name(&self, index: usize) -> PathBuf;
+
+    /// Whether there are no images.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An image: rows of pixels, top to bottom, each pixel red, green and blue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rgb {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width * 3` values.
+    pub pixels: Vec<u8>,
+}
+
+impl Rgb {
+    /// Decodes an image file of any of the formats of [`EXTENSIONS`]. Grey images get three equal channels, an alpha
+    /// channel is dropped, and a rotation noted in the file is not made; PyTorch's loader does the same.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be read, [`Error::Image`] where it is damaged, or would take more than 512 MiB.
+    pub fn read(path: &Path) -> Result<Rgb> {
+        let unreadable = |source| Error::Io { action: "read", path: path.into(), source };
+        let reader = ImageReader::open(path).map_err(unreadable)?;
+        let reader = reader.with_guessed_format().map_err(unreadable)?;
+        let decoded = reader.decode().map_err(|source| match source {
+            ImageError::IoError(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+                Error::Io { action: "read", path: path.into(), source }
+            }
+            source => Error::Image { path: path.into(), source: Box::new(source) },
+        })?;
+        let pixels = decoded.into_rgb8();
+        let (width, height) = pixels.dimensions();
+        Ok(Rgb { width: width as usize, height: height as usize, pixels: pixels.into_raw() })
+    }
+}
+
+/// An image file and its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The file.
+    pub path: PathBuf,
+    /// Its class, an index into [`ImageFolder::classes`].
+    pub label: i32,
+}
+
+/// A directory with a folder of images for each class, as PyTorch's `ImageFolder`: classes are numbered in the order of
+/// their folders' names, images are all files below with one of [`EXTENSIONS`], in the order of their paths. Images are
+/// decoded each time that they are loaded; see [`ImageFolder::into_memory`] for small sets.
+#[derive(Clone, Debug)]
+pub struct ImageFolder {
+    classes: Vec<String>,
+    samples: Vec<Sample>,
+}
+
+impl ImageFolder {
+    /// Lists the images of a directory. None is opened.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a directory cannot be read, [`Error::NoClasses`] where there are no folders in it,
+    /// [`Error::EmptyClass`] where a folder holds no image.
+    pub fn open(directory: &Path) -> Result<ImageFolder> {
+        let mut folders: Vec<PathBuf> =
+            entries(directory)?.into_iter().filter(|path| path.is_dir()).collect();
+        folders.sort();
+        if folders.is_empty() {
+            return Err(Error::NoClasses { directory: directory.into() });
+        }
+        let (mut classes, mut samples) = (Vec::new(), Vec::new());
+        for (label, folder) in (0i32..).zip(folders) {
+            let before = samples.len();
+            let mut paths = Vec::new();
+            find_images(&folder, &mut paths)?;
+            paths.sort();
+            samples.extend(paths.into_iter().map(|path| Sample { path, label }));
+            if samples.len() == before {
+                return Err(Error::EmptyClass { directory: folder });
+            }
+            classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        }
+        Ok(ImageFolder { classes, samples })
+    }
+
+    /// The names of the classes, by label.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The images, class after class.
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// Decodes all images and keeps them: three bytes a pixel, for small sets. `workers` threads decode, 0 for as many
+    /// as the machine runs at once.
+    ///
+    /// # Errors
+    /// As [`Images::load`], for the first image that cannot be decoded.
+    pub fn into_memory(self, workers: usize) -> Result<Memory> {
+        let next = AtomicUsize::new(0);
+        let decode = || {
+            let mut decoded = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(sample) = self.samples.get(index) else { return decoded };
+                let image = Rgb::read(&sample.path);
+                if image.is_err() {
+                    next.store(self.samples.len(), Ordering::Relaxed);
+                }
+                decoded.push((index, image));
+            }
+        };
+        let mut decoded: Vec<(usize, Result<Rgb>)> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads(workers)).map(|_| scope.spawn(decode)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        });
+        decoded.sort_by_key(|(index, _)| *index);
+        let images = decoded.into_iter().map(|(_, image)| image).collect::<Result<Vec<Rgb>>>()?;
+        Ok(Memory { folder: self, images })
+    }
+}
+
+impl Images for ImageFolder {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn label(&self, index: usize) -> i32 {
+        self.samples[index].label
+    }
+
+    fn load(&self, index: usize) -> Result<Cow<'_, Rgb>> {
+        Rgb::read(&self.samples[index].path).map(Cow::Owned)
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.samples[index].path.clone()
+    }
+}
+
+/// The images of a folder, decoded.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    folder: ImageFolder,
+    images: Vec<Rgb>,
+}
+
+impl Memory {
+    /// The names of the classes, by label.
+    pub fn classes(&self) -> &[String] {
+        self.folder.classes()
+    }
+}
+
+impl Images for Memory {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn label(&self, index: usize) -> i32 {
+        self.folder.label(index)
+    }
+
+    fn load(&self, index: usize) -> Result<Cow<'_, Rgb>> {
+        Ok(Cow::Borrowed(&self.images[index]))
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.folder.name(index)
+    }
+}
+
+/// How many threads to start: as many as asked for, or, for 0, as the machine runs at once.
+pub(super) fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |source| Error::Io { action: "list", path: directory.into(), source };
+    let entries = fs::read_dir(directory).map_err(unreadable)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+}
+
+/// Appends the images in a folder and in those below it.
+fn find_images(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for path in entries(folder)? {
+        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        if extension.is_some_and(|extension| EXTENSIONS.contains(&&*extension)) && path.is_file() {
+            found.push(path);
+        } else if path.is_dir() {
+            find_images(&path, found)?;
+        }
+    }
+    Ok(())
+}

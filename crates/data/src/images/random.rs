@@ -1,0 +1,114 @@
+//! Random numbers that depend on where they are used and not on when.
+
+/// Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let a = u64::from(counter[0]) * 0xd251_1f53;
+        let b = u64::from(counter[2]) * 0xcd9e_8d57;
+        counter = [
+            (b >> 32) as u32 ^ counter[1] ^ key[0],
+            b as u32,
+            (a >> 32) as u32 ^ counter[3] ^ key[1],
+            a as u32,
+        ];
+        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+    }
+    counter
+}
+
+/// What the numbers are for; each use has a stream of its own.
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    /// The order of an epoch.
+    Order = 0,
+    /// The augmentation of an image.
+    Augmentation = 1,
+}
+
+/// The random numbers of one use in one epoch, for one image where that matters.
+pub(super) struct Random {
+    key: [u32; 2],
+    epoch: u32,
+    index: u32,
+    block: u32,
+    purpose: Use,
+    words: [u32; 4],
+    used: usize,
+}
+
+impl Random {
+    pub(super) fn new(seed: u64, purpose: Use, epoch: usize, index: usize) -> Random {
+        let key = [seed as u32, (seed >> 32) as u32];
+        Random { key, epoch: epoch as u32, index: index as u32, block: 0, purpose, words: [0; 4], used: 4 }
+    }
+
+    fn word(&mut self) -> u32 {
+        if self.used == 4 {
+            self.words = philox([self.block, self.index, self.epoch, self.purpose as u32], self.key);
+            self.block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// A number in `low..high`.
+    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * f64::from(self.word()) / 4_294_967_296.0
+    }
+
+    /// An integer in `0..bound`, or 0 when the bound is 0.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        ((u64::from(self.word()) * bound as u64) >> 32) as usize
+    }
+
+    pub(super) fn coin(&mut self) -> bool {
+        self.word() >> 31 == 1
+    }
+
+    /// Puts items into a random order (Fisher and Yates).
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers of the authors' library, Random123.
+    #[test]
+    fn philox_has_its_known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([!0; 4], [!0; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+    }
+
+    #[test]
+    fn each_use_epoch_and_image_has_numbers_of_its_own() {
+        let draw = |seed, purpose, epoch, index| {
+            let mut random = Random::new(seed, purpose, epoch, index);
+            [random.word(), random.word(), random.word(), random.word(), random.word()]
+        };
+        let all = [
+            draw(1, Use::Order, 0, 0),
+            draw(2, Use::Order, 0, 0),
+            draw(1, Use::Augmentation, 0, 0),
+            draw(1, Use::Augmentation, 1, 0),
+            draw(1, Use::Augmentation, 0, 1),
+        ];
+        let words: std::collections::HashSet<u32> = all.into_iter().flatten().collect();
+        assert_eq!(words.len(), 25);
+        assert_eq!(draw(1, Use::Order, 0, 0), all[0]);
+    }
+
+    #[test]
+    fn a_shuffle_keeps_every_item_and_moves_most() {
+        let mut items: Vec<usize> = (0..1000).collect();
+        Random::new(5, Use::Order, 0, 0).shuffle(&mut items);
+        assert!(items.iter().enumerate().filter(|(place, item)| place == *item).count() < 20);
+        items.sort_unstable();
+        assert!(items.into_iter().eq(0..1000));
+    }
+}
