@@ -116,7 +116,7 @@ impl LaunchGroup {
                 | Op::MaxPoolGradAtPlaces { .. }
                 | Op::AvgPool(_)
                 | Op::AvgPoolGrad { .. } => LaunchGroup::Pooling,
-                Op::Sgd(_) | Op::AdamW(_) => LaunchGroup::Optimizer,
+                Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => LaunchGroup::Optimizer,
                 _ => LaunchGroup::Other,
             },
         }
