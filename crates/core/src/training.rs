@@ -74,7 +74,7 @@ impl Controls {
     }
 }
 
-/// Where the states lie that a step brings, by index after those of the trace: what [`Step::states`] counts, in this order.
+/// Where the states lie that a step brings, by index after those of the trace: in the order of `optim::Training::states`.
 struct Places {
     buffers: u32,
     accumulated: u32,

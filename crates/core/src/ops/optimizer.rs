@@ -67,7 +67,7 @@ impl Op {
 ///
 /// Scalars of a group: lr, momentum, weight_decay, gradient scale, skip. Where skip is not 0, weights and buffers keep their
 /// bits. Buffers of a tensor: m.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sgd {
     /// Nesterov's form of momentum.
     pub nesterov: bool,
@@ -92,7 +92,7 @@ impl Sgd {
 ///
 /// Scalars of a group: lr, beta1, beta2, eps, weight_decay, correction1 (`1 - beta1^t`), correction2 (`1 - beta2^t`),
 /// gradient scale, skip. Where skip is not 0, weights and buffers keep their bits. Buffers of a tensor: m, v.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AdamW {
     /// The group of each tensor.
     pub groups: Vec<u32>,

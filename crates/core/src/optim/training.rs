@@ -1,6 +1,6 @@
 //! What a training step does besides the optimizer's rule, and the states that go with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 
 use super::{AverageConfig, LossScale};
 use crate::device::{Device, Precision};
@@ -119,20 +119,23 @@ impl Training {
         let mut states = Vec::new();
         if step.accumulate {
             for state in trained {
-                if !self.accumulated.contains_key(&state.id()) {
-                    let sum = state.copy(format!("{}.accumulated", state.name()))?;
-                    self.accumulated.insert(state.id(), sum);
-                }
-                states.extend(self.accumulated.get(&state.id()).cloned());
+                states.push(match self.accumulated.entry(state.id()) {
+                    hash_map::Entry::Occupied(known) => known.get().clone(),
+                    hash_map::Entry::Vacant(new) => {
+                        new.insert(state.copy(format!("{}.accumulated", state.name()))?).clone()
+                    }
+                });
             }
         }
         if step.average {
             for state in trained.iter().chain(moved) {
-                if !self.averages.contains_key(&state.id()) {
-                    let average = state.copy(format!("ema.{}", state.name()))?;
-                    self.averages.insert(state.id(), (state.clone(), average));
-                }
-                states.extend(self.averages.get(&state.id()).map(|(_, average)| average.clone()));
+                let (_, average) = match self.averages.entry(state.id()) {
+                    btree_map::Entry::Occupied(known) => known.into_mut(),
+                    btree_map::Entry::Vacant(new) => {
+                        new.insert((state.clone(), state.copy(format!("ema.{}", state.name()))?))
+                    }
+                };
+                states.push(average.clone());
             }
         }
         let number = |name: &str, value| State::new(&self.device, name, TensorType::scalar(), &[value]);

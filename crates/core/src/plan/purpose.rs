@@ -76,7 +76,7 @@ impl<'a> Purposes<'a> {
 
     /// What a launch of these nodes is for.
     pub fn of(&self, nodes: &[u32]) -> Purpose {
-        let casts = |&id: &u32| matches!(self.graph.nodes[id as usize].op, Op::Cast(_));
+        let many = |node: &Node| is_optimizer(self.graph, node) || matches!(node.op, Op::Blend | Op::Cast(_));
         let mut layers = Vec::new();
         if nodes.len() == 1 || !nodes.iter().all(casts) {
             nodes.iter().filter_map(|&id| self.layers[id as usize]).for_each(|layer| {
@@ -149,17 +149,14 @@ impl<'a> Purposes<'a> {
         let node = &self.graph.nodes[id];
         match node.op {
             Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => None,
-            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } | Op::FusedMatmul(_) => {
-                self.weight(node.inputs[1])
-            }
-            Op::Matmul(_) => self.weight(node.inputs[1]).or_else(|| self.state(node.inputs[0])),
+            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } => self.state(node.inputs[1]),
             _ => node.inputs.iter().rev().find_map(|&input| self.state(input)),
         }
     }
 
     /// What makes the gradient of a parameter serves that parameter's layer.
     fn follow_gradients(&mut self) {
-        for node in self.graph.nodes.iter().filter(|node| is_optimizer(&node.op)) {
+        for node in self.graph.nodes.iter().filter(|node| is_optimizer(self.graph, node)) {
             for pair in node.inputs.windows(2) {
                 let (Some(weight), gradient) = (self.state(pair[0]), pair[1]) else { continue };
                 if !matches!(self.node(pair[0]).op, Op::Leaf(_))
@@ -277,8 +274,14 @@ fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Detach | Op::ChannelPad(_) | Op::ChannelSlice(_))
 }
 
-fn is_optimizer(op: &Op) -> bool {
-    matches!(op, Op::Sgd(_) | Op::AdamW(_))
+/// Whether a node is the end of gradients. A blend by given factors sums them; one by computed factors keeps or takes what
+/// the forward pass made, running statistics.
+fn is_optimizer(graph: &Graph, node: &Node) -> bool {
+    match node.op {
+        Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm => true,
+        Op::Blend => matches!(graph.node(node.inputs[1]).op, Op::Leaf(_)),
+        _ => false,
+    }
 }
 
 /// Which nodes are needed by the optimizer alone: gradients, and what is computed again for them.
@@ -286,16 +289,15 @@ fn backward(graph: &Graph) -> Vec<bool> {
     let mut forward = vec![false; graph.nodes.len()];
     let updates = graph.updates.iter().map(|update| update.value);
     for value in graph.roots.iter().copied().chain(updates) {
-        forward[value.node as usize] = !is_optimizer(&graph.node(value).op);
+        forward[value.node as usize] = !is_optimizer(graph, graph.node(value));
     }
-    // Whether a step is skipped depends on the gradients, and running statistics depend on that: there it ends.
-    let ends = |op: &Op| is_optimizer(op) || matches!(op, Op::GradientNorm);
     for id in (0..graph.nodes.len()).rev() {
-        if forward[id] && !ends(&graph.nodes[id].op) {
+        if forward[id] && !is_optimizer(graph, &graph.nodes[id]) {
             graph.nodes[id].inputs.iter().for_each(|input| forward[input.node as usize] = true);
         }
     }
-    (0..graph.nodes.len()).map(|id| !forward[id] && !ends(&graph.nodes[id].op)).collect()
+    let steps = |id: usize| is_optimizer(graph, &graph.nodes[id]);
+    (0..graph.nodes.len()).map(|id| !forward[id] && !steps(id)).collect()
 }
 
 fn convolution_pattern(convolution: &Convolution) -> String {

@@ -23,7 +23,7 @@ const MAX_NODES: usize = 16;
 
 /// The graph of a training step whose backward pass makes cheap activations again; other graphs stay as they are.
 pub fn rematerialise(graph: &Graph) -> Result<Graph> {
-    let trains = graph.nodes.iter().any(|node| matches!(node.op, Op::Sgd(_) | Op::AdamW(_)));
+    let trains = graph.nodes.iter().any(|node| node.op.updates_in_place());
     let (true, Some(loss)) = (trains, graph.roots.first()) else { return Ok(graph.clone()) };
     let activations = find(graph, loss.node);
     let needed = graph.needed();
