@@ -76,9 +76,12 @@ impl<'a> Purposes<'a> {
 
     /// What a launch of these nodes is for.
     pub fn of(&self, nodes: &[u32]) -> Purpose {
-        let many = |node: &Node| is_optimizer(self.graph, node) || matches!(node.op, Op::Blend | Op::Cast(_));
+        let many = |&id: &u32| {
+            let node = &self.graph.nodes[id as usize];
+            is_optimizer(self.graph, node) || matches!(node.op, Op::Blend | Op::Cast(_))
+        };
         let mut layers = Vec::new();
-        if nodes.len() == 1 || !nodes.iter().all(casts) {
+        if nodes.len() == 1 || !nodes.iter().all(many) {
             nodes.iter().filter_map(|&id| self.layers[id as usize]).for_each(|layer| {
                 if !layers.contains(&layer) {
                     layers.push(layer);
