@@ -1,3 +1,5 @@
+use ocelli::DType;
+
 use crate::harness::{Suite, case, numbers};
 
 /// Extents that no vector width divides, single rows and columns, and large ones.
@@ -30,6 +32,23 @@ fn linear_layers() {
         let inputs = [numbers(&[m, k]), numbers(&[n, k]).scaled(0.05), numbers(&[n]).f32()];
         suite.check(case("linear, bias, silu", inputs).roundings(6), |x| {
             x[0].linear(&x[1])?.add(&x[2])?.silu()
+        });
+    }
+}
+
+/// The bias and what follows in the product's own launch; written in f32 nothing is rounded but the operands.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn linear_layers_with_epilogues() {
+    let mut suite = Suite::default();
+    for [m, k, n] in EXTENTS {
+        let inputs = [numbers(&[m, k]), numbers(&[n, k]), numbers(&[n]).f32()];
+        suite.check(case("linear, bias", inputs.clone()).roundings(4), |x| x[0].linear(&x[1])?.add(&x[2]));
+        suite.check(case("linear, bias, f32", inputs.clone()).roundings(4), |x| {
+            x[0].linear(&x[1])?.add(&x[2])?.cast(DType::F32)
+        });
+        suite.check(case("linear, bias, relu", inputs).roundings(4).forward_alone(), |x| {
+            x[0].linear(&x[1])?.add(&x[2])?.relu()
         });
     }
 }
