@@ -37,8 +37,9 @@ pub trait Executor: Send + Sync {
         rewrite(&key.expand_for(options)?, options, &Analytic::default())
     }
     /// Keeps work ready to be run again and again. Its graph has been rewritten; its first data leaves are
-    /// [`Data::Input`](crate::Data::Input)s; it has no scalars and changes no states.
-    fn hold(&self, work: Work) -> Result<Box<dyn Held>> {
+    /// [`Data::Input`](crate::Data::Input)s; it has no scalars and reads no states, but `origins` says which of them each
+    /// data leaf was computed from, for reports.
+    fn hold(&self, work: Work, _origins: &[Option<u32>]) -> Result<Box<dyn Held>> {
         Ok(Box::new(Rerun::new(work)))
     }
     /// The executor itself, for callers that know which one it is.

@@ -10,7 +10,7 @@ use ocelli_core::nn::{
 use ocelli_core::ops::Op;
 use ocelli_core::plan::costs::Analytic;
 use ocelli_core::plan::split::{Given, Split, split};
-use ocelli_core::plan::{PlanOptions, lower, rewrite};
+use ocelli_core::plan::{LaunchKind, PlanOptions, lower, lower_with, rewrite};
 use ocelli_core::{
     DType, Device, Error, Half, Precision, Result, Session, Shape, Task, Tensor, TensorType, WorkKey,
     evaluate,
@@ -419,4 +419,29 @@ fn nothing_but_casts_and_layers_is_left_for_a_run() {
     // The factor and the term of the norm that follows no convolution.
     assert_eq!(names.iter().filter(|&&name| name == "mul").count(), 1, "{names:?}");
     assert!(graph.nodes.iter().all(|node| !matches!(node.op, Op::Leaf(Leaf::State { .. }))));
+}
+
+/// Reports name the layers that a session's launches serve, though their weights were computed before.
+#[test]
+fn launches_know_the_layers_whose_weights_were_prepared() {
+    let (device, recorder) = recording_device();
+    let net = Net::new(&device);
+    let x = Tensor::from_slice(&device, &images(1, 1), &[1, SIDE, SIDE, 3]).unwrap();
+    net.forward(&x).unwrap().to_f32_vec().unwrap();
+    let (graph, bindings) = recorder.take().pop().unwrap();
+    let key =
+        WorkKey { graph, task: Task::Evaluate, precision: Precision::mixed_f16(), deterministic: false };
+    let options = PlanOptions::default();
+    let (graph, _) = rewrite(&key.expand_for(options).unwrap(), options, &Analytic::default()).unwrap();
+    let split = split(&graph, &[Some(0)]).unwrap();
+    assert_eq!(split.origins.len(), 1 + split.given.len());
+    let plan = lower_with(&split.rest, options, &split.origins).unwrap();
+    let mut extents = Vec::new();
+    for launch in &plan.launches {
+        if let LaunchKind::Convolution(_) | LaunchKind::Matmul(_) = launch.kind {
+            let [state] = launch.purpose.layers[..] else { panic!("{launch:?}") };
+            extents.push(bindings.states[state as usize].ty.shape.dims().to_vec());
+        }
+    }
+    assert_eq!(extents, [vec![8, 3, 3, 3], vec![8, 3, 3, 8], vec![CLASSES]]);
 }

@@ -9,7 +9,7 @@ use super::bind::{BoundPlan, Places};
 use super::{Explanation, Gpu, PlanReport, PlanTimes, is_out_of_memory};
 use crate::device::{Buffer, Executor};
 use crate::error::{Error, Result};
-use crate::plan::lower;
+use crate::plan::lower_with;
 use crate::plan::memory::ALIGNMENT;
 use crate::session::{GpuRuns, Held, missing};
 use crate::tensor::Data;
@@ -45,8 +45,8 @@ struct Output {
 
 impl Gpu {
     /// Plans, binds, runs once launch by launch, and captures.
-    pub(super) fn hold_plan(&self, work: &Work) -> Result<HeldPlan> {
-        let plan = Arc::new(lower(&work.key.graph, self.options)?);
+    pub(super) fn hold_plan(&self, work: &Work, origins: &[Option<u32>]) -> Result<HeldPlan> {
+        let plan = Arc::new(lower_with(&work.key.graph, self.options, origins)?);
         let places = Places::of(self, work)?;
         let bind = || BoundPlan::alone(self, Arc::clone(&plan), work, places.clone());
         let bound = match bind() {

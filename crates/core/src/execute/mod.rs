@@ -322,10 +322,10 @@ impl Executor for Gpu {
         rewrite(&key.expand_for(self.options)?, self.options, &costs)
     }
 
-    fn hold(&self, work: Work) -> Result<Box<dyn Held>> {
+    fn hold(&self, work: Work, origins: &[Option<u32>]) -> Result<Box<dyn Held>> {
         self.planned.fetch_add(1, Ordering::Relaxed);
         self.bound.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(self.hold_plan(&work)?))
+        Ok(Box::new(self.hold_plan(&work, origins)?))
     }
 
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {

@@ -129,8 +129,16 @@ pub fn rewrite(graph: &Graph, options: PlanOptions, costs: &dyn Costs) -> Result
 /// # Errors
 /// As [`plan`].
 pub fn lower(graph: &Graph, options: PlanOptions) -> Result<Plan> {
+    lower_with(graph, options, &[])
+}
+
+/// The same where data leaves, by number, were computed from states: launches that read them serve the states' layers.
+///
+/// # Errors
+/// As [`plan`].
+pub fn lower_with(graph: &Graph, options: PlanOptions, origins: &[Option<u32>]) -> Result<Plan> {
     let clusters = cluster::cluster(graph, options);
-    schedule::schedule(graph, &clusters, options)
+    schedule::schedule(graph, &clusters, options, origins)
 }
 
 /// The passes from graph to graph.

@@ -21,6 +21,8 @@ pub struct Purpose {
 /// What the nodes of a graph are for.
 pub struct Purposes<'a> {
     graph: &'a Graph,
+    /// The state that each data leaf was computed from, for those that were.
+    origins: &'a [Option<u32>],
     /// The state whose layer each node serves.
     layers: Vec<Option<u32>>,
     /// Values that are computed from states, statistics and numbers alone, with the state of each: they are no images.
@@ -38,10 +40,11 @@ enum Parameter {
 
 impl<'a> Purposes<'a> {
     /// Finds out what the nodes of a whole graph are for, the optimizer's included.
-    pub fn new(graph: &'a Graph) -> Purposes<'a> {
+    pub fn new(graph: &'a Graph, origins: &'a [Option<u32>]) -> Purposes<'a> {
         let count = graph.nodes.len();
         let mut purposes = Purposes {
             graph,
+            origins,
             layers: vec![None; count],
             parameters: vec![Parameter::No; count],
             backward: backward(graph),
@@ -90,6 +93,10 @@ impl<'a> Purposes<'a> {
         let node = &self.graph.nodes[id];
         match node.op {
             Op::Leaf(Leaf::State { index, .. }) => Parameter::Yes(Some(index)),
+            Op::Leaf(Leaf::Data { index, .. }) => match self.origins.get(index as usize) {
+                Some(&Some(state)) => Parameter::Yes(Some(state)),
+                _ => Parameter::No,
+            },
             Op::Leaf(Leaf::Scalar { .. }) | Op::Constant(_) | Op::ChannelStats => Parameter::Yes(None),
             // Forward, a sum is the mean of each image; backward, it is that of each channel.
             Op::SumTo(_) if self.backward[id] => Parameter::Yes(None),

@@ -23,10 +23,15 @@ use buffers::Buffers;
 ///
 /// # Errors
 /// [`Error::Plan`] when no order exists: a defect of this library.
-pub fn schedule(graph: &Graph, clusters: &Clusters, options: PlanOptions) -> Result<Plan> {
+pub fn schedule(
+    graph: &Graph,
+    clusters: &Clusters,
+    options: PlanOptions,
+    origins: &[Option<u32>],
+) -> Result<Plan> {
     let scheduler = Scheduler::new(graph, clusters);
     let order = scheduler.order()?;
-    let purposes = Purposes::new(graph);
+    let purposes = Purposes::new(graph, origins);
     let mut buffers = Buffers::new(graph, &scheduler.in_place);
     let mut launches = Vec::with_capacity(order.len());
     for task in order {

@@ -21,6 +21,9 @@ pub struct Split {
     pub rest: Graph,
     /// What the other data leaves of the rest are, in their order.
     pub given: Vec<Given>,
+    /// The state that each data leaf of the rest was computed from, inputs included; of several the one that its values
+    /// are a multiple or a sum of.
+    pub origins: Vec<Option<u32>>,
 }
 
 /// A value that the rest finds in memory.
@@ -51,6 +54,7 @@ pub fn split(graph: &Graph, inputs: &[Option<u32>]) -> Result<Split> {
             preparation_data: Vec::new(),
             rest: Graph::default(),
             given: Vec::new(),
+            origins: vec![None; inputs.len()],
         },
         prepared: FxHashMap::default(),
         rest: FxHashMap::default(),
@@ -144,9 +148,21 @@ impl Splitter<'_> {
         };
         let index = (self.inputs.len() + self.split.given.len()) as u32;
         self.split.given.push(given);
+        self.split.origins.push(self.origin(value));
         let leaf = self.split.rest.push_leaf(Leaf::Data { index, resident: true }, self.graph.ty(value));
         self.rest.insert(value, leaf);
         Ok(leaf)
+    }
+
+    /// The state that a settled value was computed from.
+    fn origin(&self, value: Value) -> Option<u32> {
+        let mut id = value.node as usize;
+        loop {
+            match self.graph.nodes[id].op {
+                Op::Leaf(Leaf::State { index, .. }) => return Some(index),
+                _ => id = self.graph.nodes[id].inputs.first()?.node as usize,
+            }
+        }
     }
 
     /// The node of the preparation that stands for a settled node; all that it needs is appended before it.

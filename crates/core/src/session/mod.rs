@@ -398,13 +398,13 @@ impl Session {
                 linearised.data.iter().position(is_it).map(|position| position as u32)
             })
             .collect();
-        let Split { preparation, preparation_data, rest, given } = split(&whole, &positions)?;
+        let Split { preparation, preparation_data, rest, given, origins } = split(&whole, &positions)?;
         let outputs: Vec<TensorType> = rest.roots.iter().map(|&root| rest.ty(root)).collect();
         let data_of = |index: &u32| linearised.data[*index as usize].clone();
         let work = self.work(
             preparation,
             preparation_data.iter().map(data_of).collect(),
-            linearised.states,
+            linearised.states.clone(),
             linearised.scalars,
         );
         let preparation = self.prepare(work)?;
@@ -416,8 +416,9 @@ impl Session {
             }
             Given::Resident(index) => data_of(index),
         }));
-        let work = self.work(rest, rest_data.collect(), Vec::new(), Vec::new());
-        let mut held = self.device.executor().hold(work)?;
+        // The rest reads no states: they name the layers.
+        let work = self.work(rest, rest_data.collect(), linearised.states, Vec::new());
+        let mut held = self.device.executor().hold(work, &origins)?;
         held.run(self.device.executor(), &[])?;
         Ok(Ready { batch, outputs, decisions, held, preparation, last_run: self.runs })
     }
