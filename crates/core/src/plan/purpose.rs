@@ -152,7 +152,10 @@ impl<'a> Purposes<'a> {
         let node = &self.graph.nodes[id];
         match node.op {
             Op::Leaf(_) | Op::Sgd(_) | Op::AdamW(_) | Op::GradientNorm | Op::Blend => None,
-            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } => self.state(node.inputs[1]),
+            Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } | Op::FusedMatmul(_) => {
+                self.weight(node.inputs[1])
+            }
+            Op::Matmul(_) => self.weight(node.inputs[1]).or_else(|| self.state(node.inputs[0])),
             _ => node.inputs.iter().rev().find_map(|&input| self.state(input)),
         }
     }
