@@ -93,6 +93,11 @@ impl Cudnn {
         self.0.planner.autotune(graph, options, limit, time)
     }
 
+    /// Makes what [`autotune`](Self::autotune) will need, on all cores at once: see [`Planner::prefetch`].
+    pub fn prefetch(&self, wanted: &[(OperationGraph, PlanOptions)], limit: usize) {
+        self.0.planner.prefetch(wanted, limit);
+    }
+
     /// Enqueues `y = softmax(x)`, or its logarithm, over the channels. `x` and `y` may be the same memory.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use ocelli_cudnn_sys::{self as sys, Functions};
 
@@ -44,6 +46,8 @@ struct Known {
     milliseconds: Option<f32>,
     /// Engines that refused when they ran.
     refused: HashSet<String>,
+    /// Candidates made beforehand, for the next measurement.
+    candidates: Option<Vec<Plan>>,
 }
 
 impl Planner {
@@ -162,7 +166,11 @@ impl Planner {
             let plan = self.remember(graph, options, plan, Some(milliseconds));
             return Ok(Tuned { plan, milliseconds });
         }
-        let plans = Search::new(self, graph, options)?.take(limit.max(1)).collect::<Result<Vec<Plan>>>()?;
+        let made = self.known().get_mut(&key(graph, options)).and_then(|known| known.candidates.take());
+        let plans = match made {
+            Some(plans) => plans,
+            None => self.first_candidates(graph, options, limit)?,
+        };
         let times = time(&plans)?;
         let candidates = plans.len();
         let timed = plans.into_iter().zip(times).filter_map(|(plan, time)| Some((time?, plan)));
@@ -180,6 +188,44 @@ impl Planner {
         let plan = Arc::new(plan);
         self.store(graph, options, &plan, Some(milliseconds));
         Ok(Tuned { plan: self.remember(graph, options, plan, Some(milliseconds)), milliseconds })
+    }
+
+    /// Makes what [`autotune`](Self::autotune) will need for these graphs, on all cores at once: the plan from disk, else
+    /// the first `limit` candidates. What fails is left for it to find.
+    pub fn prefetch(&self, wanted: &[(OperationGraph, PlanOptions)], limit: usize) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some((graph, options)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.prefetch_one(graph, options, limit);
+            }
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..cores.min(wanted.len()) {
+                scope.spawn(work);
+            }
+        });
+    }
+
+    fn prefetch_one(&self, graph: &OperationGraph, options: &PlanOptions, limit: usize) {
+        let is_ready = |known: &Known| known.milliseconds.is_some() || known.candidates.is_some();
+        if self.known().get(&key(graph, options)).is_some_and(is_ready) {
+            return;
+        }
+        if let Some((plan, Some(milliseconds))) = self.restore(graph, options, &HashSet::new()) {
+            self.remember(graph, options, plan, Some(milliseconds));
+        } else if let Ok(plans) = self.first_candidates(graph, options, limit) {
+            self.known().entry(key(graph, options)).or_default().candidates = Some(plans);
+        }
+    }
+
+    fn first_candidates(
+        &self,
+        graph: &OperationGraph,
+        options: &PlanOptions,
+        limit: usize,
+    ) -> Result<Vec<Plan>> {
+        Search::new(self, graph, options)?.take(limit.max(1)).collect()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(OperationGraph, PlanOptions), Known>> {

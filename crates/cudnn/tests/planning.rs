@@ -383,6 +383,44 @@ fn autotune_passes_on_an_error() {
     assert!(matches!(result, Err(Error::NoEngine { .. })), "{result:?}");
 }
 
+#[test]
+#[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]
+fn candidates_made_beforehand_are_those_that_are_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = PlanOptions { allow_runtime_compiled: false, ..Default::default() };
+    let graphs: Vec<OperationGraph> = [7, 14, 28, 56]
+        .into_iter()
+        .flat_map(|size| DIRECTIONS.map(|way| Convolution::new(8, size, 64, 64, 3).graph(way, F16)))
+        .collect();
+    // The last one has no plan, and says so when it is asked for.
+    let refused = statistics(&Convolution::new(32, 28, 64, 64, 3), BF16);
+    let wanted: Vec<_> =
+        graphs.iter().chain([&refused]).map(|graph| (graph.clone(), options.clone())).collect();
+    let first = planner().with_cache(directory.path());
+    first.prefetch(&wanted, 5);
+    for graph in &graphs {
+        let expected: Vec<String> =
+            first.candidates(graph, &options).unwrap().iter().take(5).map(|plan| plan.engine()).collect();
+        let mut seen = Vec::new();
+        let mut time = |plans: &[ocelli_cudnn::Plan]| {
+            seen.extend(plans.iter().map(ocelli_cudnn::Plan::engine));
+            Ok((1..=plans.len()).rev().map(|time| Some(time as f32)).collect())
+        };
+        // No more than 5 were made, though 9 would be taken.
+        let tuned = first.autotune(graph, &options, 9, &mut time).unwrap();
+        assert_eq!(seen, expected);
+        assert_eq!(tuned.plan.engine(), expected[4]);
+    }
+    let mut never = |_: &[ocelli_cudnn::Plan]| panic!("measured");
+    assert!(matches!(first.autotune(&refused, &options, 5, &mut never), Err(Error::NoEngine { .. })));
+    // Those that were measured are read from disk.
+    let second = planner().with_cache(directory.path());
+    second.prefetch(&wanted, 5);
+    for graph in &graphs {
+        assert_eq!(second.autotune(graph, &options, 5, &mut never).unwrap().milliseconds, 1.0);
+    }
+}
+
 /// Entries once said only that a plan had won: how fast it was must be measured again, not guessed.
 #[test]
 #[cfg_attr(not(ocelli_cudnn), ignore = "needs cuDNN (set OCELLI_CUDNN)")]

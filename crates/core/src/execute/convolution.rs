@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use ocelli_cuda::cublaslt::MatmulPlan;
 use ocelli_cudnn::{Plan, PlanOptions};
+use rustc_hash::FxHashSet;
 
 use super::Gpu;
 use super::bind::matmul_plan;
@@ -219,6 +220,29 @@ impl Measured<'_> {
 }
 
 impl Costs for Measured<'_> {
+    fn expect(&self, convolutions: &[Convolution]) -> Result<()> {
+        let Measured { gpu, precision, deterministic } = *self;
+        if deterministic {
+            return Ok(());
+        }
+        let known = gpu.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |convolution: &Convolution| {
+            let wanted = Wanted { convolution: *convolution, precision, deterministic };
+            refusal(convolution).is_none() && !known.contains_key(&wanted)
+        };
+        let distinct: FxHashSet<Convolution> = convolutions.iter().copied().filter(is_new).collect();
+        drop(known);
+        if distinct.is_empty() {
+            return Ok(());
+        }
+        let request = |convolution: &Convolution| {
+            (describe(convolution), options(convolution.x.dtype, precision, deterministic))
+        };
+        let requests: Vec<_> = distinct.iter().map(request).collect();
+        gpu.cudnn()?.prefetch(&requests, CANDIDATES);
+        Ok(())
+    }
+
     fn convolution(&self, convolution: &Convolution) -> Result<Cost> {
         // What is known to be refused need not be asked: cuDNN takes its time to refuse.
         if let Some(reason) = refusal(convolution) {

@@ -17,6 +17,14 @@ pub enum Cost {
 /// Times of launches. What is measured on a GPU and what is reckoned without one answer the same questions, so that there
 /// is no GPU in the planner.
 pub trait Costs {
+    /// Is told which convolutions will be asked for, so that it can get ready for all of them at once.
+    ///
+    /// # Errors
+    /// A failure to get ready.
+    fn expect(&self, _convolutions: &[Convolution]) -> Result<()> {
+        Ok(())
+    }
+
     /// The time of a convolution's launch, its operands in device memory.
     ///
     /// # Errors
@@ -85,6 +93,10 @@ impl Costs for Analytic {
 pub(super) struct AtAnyPrice<'a>(pub(super) &'a dyn Costs);
 
 impl Costs for AtAnyPrice<'_> {
+    fn expect(&self, convolutions: &[Convolution]) -> Result<()> {
+        self.0.expect(convolutions)
+    }
+
     fn convolution(&self, convolution: &Convolution) -> Result<Cost> {
         self.0.convolution(convolution)
     }

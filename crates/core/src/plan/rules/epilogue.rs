@@ -47,11 +47,14 @@ pub(super) fn fuse(graph: &Graph, chooser: &mut Chooser<'_>) -> Result<Graph> {
     // The chains to fuse by the nodes at their ends, with their convolutions; and all nodes that are in one.
     let mut ends: BTreeMap<NodeId, (NodeId, Chain)> = BTreeMap::new();
     let mut taken = vec![false; graph.nodes.len()];
+    let longest = |id: NodeId| {
+        let chain = chain_after(graph, &readers, id, &taken)?;
+        Some(Convolution { fusion: chain.fusion(), ..convolution_of(graph, id)? })
+    };
+    let convolutions = convolutions_in(graph);
+    chooser.costs.expect(&convolutions.iter().filter_map(|&id| longest(id)).collect::<Vec<_>>())?;
     // From the last convolution back: where two are added, the later one takes the earlier one's result.
-    for id in (0..graph.nodes.len() as NodeId).rev() {
-        if !matches!(graph.nodes[id as usize].op, Op::Conv2d(_)) {
-            continue;
-        }
+    for id in convolutions.into_iter().rev() {
         if let Some(chain) = chain_after(graph, &readers, id, &taken)
             && let Some(&end) = chain.nodes.last()
             && pays(graph, &readers, id, &chain, &taken, chooser)?
@@ -76,6 +79,11 @@ pub(super) fn fuse(graph: &Graph, chooser: &mut Chooser<'_>) -> Result<Graph> {
         }
         new.push_like(&graph.nodes[id as usize], copied(id))
     })
+}
+
+fn convolutions_in(graph: &Graph) -> Vec<NodeId> {
+    let ids = 0..graph.nodes.len() as NodeId;
+    ids.filter(|&id| matches!(graph.nodes[id as usize].op, Op::Conv2d(_))).collect()
 }
 
 /// The longest chain after a convolution that cuDNN has a form for: one with a bias.

@@ -16,38 +16,45 @@ use super::{Chooser, Way, convolution_of, label};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Value};
 use crate::ops::{ConvFusion, Op, Unary};
+use crate::plan::Convolution;
+
+/// The convolutions whose statistics are wanted.
+pub(super) fn candidates(graph: &Graph) -> BTreeSet<NodeId> {
+    let statistics = graph.nodes.iter().filter(|node| matches!(node.op, Op::ChannelStats));
+    let read = statistics.map(|node| node.inputs[0].node);
+    read.filter(|&id| matches!(graph.nodes[id as usize].op, Op::Conv2d(_))).collect()
+}
+
+/// The launch of a convolution with its statistics.
+pub(super) fn fused(graph: &Graph, id: NodeId) -> Option<Convolution> {
+    let plain = convolution_of(graph, id)?;
+    Some(Convolution { fusion: ConvFusion { statistics: true, ..plain.fusion }, ..plain })
+}
 
 /// Fuses where it pays.
 pub(super) fn fuse(graph: &Graph, chooser: &mut Chooser<'_>) -> Result<Graph> {
-    let mut fused: BTreeSet<NodeId> = BTreeSet::new();
-    let mut seen: BTreeSet<NodeId> = BTreeSet::new();
-    for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::ChannelStats)) {
-        let id = node.inputs[0].node;
-        if matches!(graph.nodes[id as usize].op, Op::Conv2d(_))
-            && seen.insert(id)
-            && pays(graph, id, chooser)?
-        {
-            fused.insert(id);
+    let mut chosen: BTreeSet<NodeId> = BTreeSet::new();
+    for id in candidates(graph) {
+        if pays(graph, id, chooser)? {
+            chosen.insert(id);
         }
     }
     graph.rewrite_with(|new, id, value| {
         let node = &graph.nodes[id as usize];
         let inputs: Vec<Value> = node.inputs.iter().map(|&input| value(input)).collect();
         match node.op {
-            Op::Conv2d(conv) if fused.contains(&id) => {
+            Op::Conv2d(conv) if chosen.contains(&id) => {
                 let fusion = ConvFusion { statistics: true, ..ConvFusion::NONE };
                 Ok(vec![new.push(Op::FusedConv { conv, fusion }, inputs)?])
             }
-            Op::ChannelStats if fused.contains(&node.inputs[0].node) => moments(new, inputs[0]),
+            Op::ChannelStats if chosen.contains(&node.inputs[0].node) => moments(new, inputs[0]),
             _ => new.push_like(node, inputs),
         }
     })
 }
 
 fn pays(graph: &Graph, id: NodeId, chooser: &mut Chooser<'_>) -> Result<bool> {
-    let Some(plain) = convolution_of(graph, id) else { return Ok(false) };
-    let mut fused = plain;
-    fused.fusion.statistics = true;
+    let (Some(plain), Some(fused)) = (convolution_of(graph, id), fused(graph, id)) else { return Ok(false) };
     let read = plain.y.elements() * plain.x.dtype.bytes();
     chooser.choose(
         label(graph, id),
@@ -72,7 +79,6 @@ fn moments(new: &mut Graph, y: Value) -> Result<Vec<Value>> {
 mod tests {
     use super::*;
     use crate::ops::Conv2d;
-    use crate::plan::Convolution;
     use crate::plan::costs::{Analytic, Cost, Costs};
     use crate::plan::rules::{
         Decision, fuse_convolutions,
