@@ -44,13 +44,12 @@ pub struct Decision {
 /// [`crate::Error::Plan`] for a defect of a rule; what `costs` fails with.
 pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec<Decision>)> {
     let mut chooser = Chooser { costs, decisions: Vec::new() };
-    let graph = space_to_depth::fuse(graph, &mut chooser)?.without_dead_code()?;
     let ids = 0..graph.nodes.len() as NodeId;
-    let mut expected: Vec<Convolution> = ids.filter_map(|id| convolution_of(&graph, id)).collect();
-    let with_statistics = statistics::candidates(&graph).into_iter();
-    expected.extend(with_statistics.filter_map(|id| statistics::fused(&graph, id)));
+    let mut expected: Vec<Convolution> = ids.filter_map(|id| convolution_of(graph, id)).collect();
+    expected.extend(statistics::candidates(graph).into_iter().filter_map(|id| statistics::fused(graph, id)));
     costs.expect(&expected)?;
-    let graph = statistics::fuse(&graph, &mut chooser)?;
+    let graph = space_to_depth::fuse(graph, &mut chooser)?;
+    let graph = statistics::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = prologue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = epilogue::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = matmul_bias::fuse(&graph.without_dead_code()?, &mut chooser)?;
