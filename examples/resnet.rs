@@ -1,0 +1,736 @@
+//! Trains and evaluates a residual network on folders of images, one for each class, or on synthetic images.
+//!
+//! ```text
+//! cargo run --release --example resnet -- --synthetic                    how fast ResNet-50 trains here
+//! cargo run --release --example resnet -- cifar10 --recipe cifar         ResNet-18 on 32 x 32 pixels, 30 epochs
+//! cargo run --release --example resnet -- imagenet --model resnet101     224 x 224 pixels, 90 epochs
+//! ```
+//!
+//! `cifar10` and `imagenet` are directories with `train/<class>/<name>.jpg` and `test/<class>/..` or `val/<class>/..`;
+//! `datasets.md` says where such sets come from. A recipe sets what is not asked for otherwise.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use ocelli::data::images::{Batch, Damaged, ImageFolder, Loader, LoaderConfig, Transform};
+use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
+use ocelli::prelude::*;
+use ocelli::{LaunchTime, MixSampler, cuda, cudnn};
+
+#[derive(Parser)]
+#[command(about = "Trains and evaluates a residual network on folders of images")]
+struct Options {
+    /// A directory with `train` and `test` or `val`, in each a folder of images for every class
+    #[arg(required_unless_present = "synthetic")]
+    directory: Option<PathBuf>,
+    /// Train on noise that lies on the GPU: how fast the network itself is
+    #[arg(long, conflicts_with = "directory")]
+    synthetic: bool,
+    /// Settings that are known to work
+    #[arg(long, value_enum, default_value_t = Recipe::Imagenet)]
+    recipe: Recipe,
+    /// The network
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+    model: Option<String>,
+    /// What comes before the first block
+    #[arg(long, value_enum)]
+    stem: Option<StemOption>,
+    /// Rows and columns of the images that the network sees
+    #[arg(long)]
+    size: Option<usize>,
+    /// The element type of convolutions and matrix products
+    #[arg(long, value_enum, default_value_t = Type::F16)]
+    precision: Type,
+    /// Images of a batch
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Batches whose gradients are added up for one step
+    #[arg(long, default_value_t = 1)]
+    accumulate: usize,
+    /// Times to go through the training images
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Steps of an epoch of synthetic images
+    #[arg(long, default_value_t = 100)]
+    steps: usize,
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerOption>,
+    /// The highest learning rate: it rises over the first epochs and falls along half a cosine wave. The recipe's own is
+    /// meant for 256 images a step and grows with their number
+    #[arg(long)]
+    lr: Option<f32>,
+    /// Epochs over which the learning rate rises
+    #[arg(long)]
+    warm_up: Option<f32>,
+    /// The weight of the parameters' own size in the gradient
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// Leave weight decay off biases and the scales and shifts of normalisation
+    #[arg(long)]
+    no_decay_of_norms: bool,
+    /// Start each block as the identity
+    #[arg(long)]
+    zero_init_residual: bool,
+    /// The share of the target that is spread over all classes
+    #[arg(long)]
+    label_smoothing: Option<f32>,
+    /// Mix pairs of images, by shares from Beta(ALPHA, ALPHA); with --cutmix too, in every other step
+    #[arg(long, value_name = "ALPHA")]
+    mixup: Option<f64>,
+    /// Put a part of one image into another, of a size by Beta(ALPHA, ALPHA)
+    #[arg(long, value_name = "ALPHA")]
+    cutmix: Option<f64>,
+    /// Blacken a square of this many rows and columns in each image (recipe cifar)
+    #[arg(long)]
+    cutout: Option<usize>,
+    /// Evaluate an exponential moving average of the weights, of which this share stays at each step
+    #[arg(long, value_name = "DECAY")]
+    ema: Option<f32>,
+    /// Seeds the initial values, the order of the images and their augmentation
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Give the same bits in every run
+    #[arg(long)]
+    deterministic: bool,
+    /// Threads that decode and augment images; 0 for as many as the machine runs at once
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+    /// Decode each image once and keep it in the host's memory; the recipe cifar does so always
+    #[arg(long)]
+    in_memory: bool,
+    /// Go on without images that cannot be decoded
+    #[arg(long)]
+    skip_damaged: bool,
+    /// Which GPU, counted from 0
+    #[arg(long, default_value_t = 0)]
+    device: usize,
+    /// Write loss and accuracy of each epoch to this file, as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    curve: Option<PathBuf>,
+    /// Print the launches of a step and the memory they use
+    #[arg(long)]
+    profile: bool,
+    /// Print what each launch of a step costs, and what the planner chose and why
+    #[arg(long)]
+    explain: bool,
+    /// End with one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Recipe {
+    /// ResNet-50 on 224 x 224 pixels: batch 256, 90 epochs, SGD (Goyal et al., 2017)
+    Imagenet,
+    /// ResNet-18 on 32 x 32 pixels: batch 512, 30 epochs, SGD with Nesterov's momentum
+    Cifar,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StemOption {
+    Imagenet,
+    Cifar,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Type {
+    F16,
+    Bf16,
+    F32,
+    Tf32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerOption {
+    Sgd,
+    Adamw,
+}
+
+/// What the recipe and the options make together.
+struct Settings {
+    model: String,
+    stem: Stem,
+    size: usize,
+    batch: usize,
+    accumulate: usize,
+    epochs: usize,
+    optimizer: OptimizerOption,
+    lr: f32,
+    nesterov: bool,
+    warm_up: f32,
+    weight_decay: f32,
+    label_smoothing: f32,
+    in_memory: bool,
+    train: Transform,
+    test: Transform,
+    /// Of red, green and blue in the training images, from 0 to 1.
+    mean: [f32; 3],
+    deviation: [f32; 3],
+}
+
+impl Settings {
+    fn new(options: &Options) -> Settings {
+        let recipe = match options.recipe {
+            Recipe::Imagenet => Settings {
+                model: "resnet50".into(),
+                stem: Stem::ImageNet,
+                size: 224,
+                batch: 256,
+                accumulate: 1,
+                epochs: 90,
+                optimizer: OptimizerOption::Sgd,
+                lr: 0.1,
+                nesterov: false,
+                warm_up: 5.0,
+                weight_decay: 1e-4,
+                label_smoothing: 0.1,
+                in_memory: false,
+                train: Transform::imagenet_training(224),
+                test: Transform::imagenet_evaluation(224),
+                mean: [0.485, 0.456, 0.406],
+                deviation: [0.229, 0.224, 0.225],
+            },
+            Recipe::Cifar => Settings {
+                model: "resnet18".into(),
+                stem: Stem::Cifar,
+                size: 32,
+                batch: 512,
+                accumulate: 1,
+                epochs: 30,
+                optimizer: OptimizerOption::Sgd,
+                lr: 0.2,
+                nesterov: true,
+                warm_up: 5.0,
+                weight_decay: 5e-4,
+                label_smoothing: 0.1,
+                in_memory: true,
+                train: Transform::cifar_training(32),
+                test: Transform::cifar_evaluation(32),
+                mean: [0.4914, 0.4822, 0.4465],
+                deviation: [0.2470, 0.2435, 0.2616],
+            },
+        };
+        let size = options.size.unwrap_or(recipe.size);
+        let (train, test) = match options.recipe {
+            Recipe::Imagenet => (Transform::imagenet_training(size), Transform::imagenet_evaluation(size)),
+            Recipe::Cifar => (Transform::cifar_training(size), Transform::cifar_evaluation(size)),
+        };
+        let train = match (train, options.cutout) {
+            (Transform::PaddedCrop { size, padding, flip, .. }, Some(cutout)) => {
+                Transform::PaddedCrop { size, padding, flip, cutout }
+            }
+            (train, _) => train,
+        };
+        let optimizer = options.optimizer.unwrap_or(recipe.optimizer);
+        let (lr, weight_decay) = match optimizer {
+            OptimizerOption::Sgd => (recipe.lr, recipe.weight_decay),
+            OptimizerOption::Adamw => (1e-3, 0.05),
+        };
+        let batch = options.batch.unwrap_or(recipe.batch);
+        Settings {
+            model: options.model.clone().unwrap_or(recipe.model),
+            stem: options.stem.map_or(recipe.stem, |stem| match stem {
+                StemOption::Imagenet => Stem::ImageNet,
+                StemOption::Cifar => Stem::Cifar,
+            }),
+            size,
+            batch,
+            accumulate: options.accumulate,
+            epochs: options.epochs.unwrap_or(recipe.epochs),
+            optimizer,
+            lr: options.lr.unwrap_or(lr * (batch * options.accumulate) as f32 / 256.0),
+            warm_up: options.warm_up.unwrap_or(recipe.warm_up),
+            weight_decay: options.weight_decay.unwrap_or(weight_decay),
+            label_smoothing: options.label_smoothing.unwrap_or(recipe.label_smoothing),
+            in_memory: options.in_memory || recipe.in_memory,
+            train,
+            test,
+            ..recipe
+        }
+    }
+}
+
+/// Images to train or to evaluate on.
+enum Split {
+    Folder(Loader),
+    /// One batch, again and again.
+    Synthetic {
+        images: Tensor,
+        labels: Tensor,
+        batches: usize,
+    },
+}
+
+/// Images `u8[n, h, w, 3]`, their labels `i32[n]`, and how many of them count.
+struct Labelled {
+    images: Tensor,
+    labels: Tensor,
+    count: usize,
+}
+
+impl Split {
+    fn folder(
+        directory: &Path,
+        transform: Transform,
+        config: LoaderConfig,
+        in_memory: bool,
+    ) -> Result<(Split, Vec<String>)> {
+        let folder = ImageFolder::open(directory)?;
+        let classes = folder.classes().to_vec();
+        let loader = if in_memory {
+            Loader::new(folder.into_memory(config.workers)?, transform, config)?
+        } else {
+            Loader::new(folder, transform, config)?
+        };
+        Ok((Split::Folder(loader), classes))
+    }
+
+    fn synthetic(device: &Device, settings: &Settings, classes: usize, batches: usize) -> Result<Split> {
+        let (batch, size) = (settings.batch, settings.size);
+        // Any numbers do, as long as they are not all alike.
+        let byte = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as u8;
+        let pixels: Vec<u8> = (0..batch * size * size * 3).map(byte).collect();
+        let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % classes) as i32).collect();
+        Ok(Split::Synthetic {
+            images: Tensor::from_slice(device, &pixels, &[batch, size, size, 3])?.to_device()?,
+            labels: Tensor::from_slice(device, &labels, &[batch])?.to_device()?,
+            batches,
+        })
+    }
+
+    fn batches(&self) -> usize {
+        match self {
+            Split::Folder(loader) => loader.batches(),
+            Split::Synthetic { batches, .. } => *batches,
+        }
+    }
+
+    /// The batches of an epoch. Threads begin to make them at once.
+    fn epoch(&self, device: &Device, epoch: usize) -> Box<dyn Iterator<Item = Result<Labelled>>> {
+        match self {
+            Split::Folder(loader) => {
+                let (size, device) = (loader.size(), device.clone());
+                Box::new(loader.epoch(epoch).map(move |batch| upload(&device, &batch?, size)))
+            }
+            Split::Synthetic { images, labels, batches } => {
+                let (images, labels) = (images.clone(), labels.clone());
+                let count = labels.dims()[0];
+                let batch = move |_| Ok(Labelled { images: images.clone(), labels: labels.clone(), count });
+                Box::new((0..*batches).map(batch))
+            }
+        }
+    }
+}
+
+fn upload(device: &Device, batch: &Batch, size: usize) -> Result<Labelled> {
+    for error in &batch.damaged {
+        eprintln!("left out: {error}");
+    }
+    let images = batch.labels.len();
+    Ok(Labelled {
+        images: Tensor::from_slice(device, &batch.images, &[images, size, size, 3])?,
+        labels: Tensor::from_slice(device, &batch.labels, &[images])?,
+        count: batch.count(),
+    })
+}
+
+/// The network and what goes before it.
+struct Net {
+    resnet: ResNet,
+    params: Params,
+    /// Takes red, green and blue from 0 to 255 to mean 0 and deviation 1.
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl Net {
+    fn new(device: &Device, settings: &Settings, options: &Options, classes: usize) -> Result<Net> {
+        let params = Params::new(device, Seed(options.seed));
+        let config =
+            ResNetConfig { classes, stem: settings.stem, zero_init_residual: options.zero_init_residual };
+        let resnet = ResNet::by_name(&settings.model, &params, config)?;
+        let constant = |values: Vec<f32>| Tensor::from_slice(device, &values, &[3])?.to_device();
+        let moments = || settings.mean.into_iter().zip(settings.deviation);
+        Ok(Net {
+            resnet,
+            params,
+            scale: constant(moments().map(|(_, deviation)| 1.0 / 255.0 / deviation).collect())?,
+            shift: constant(moments().map(|(mean, deviation)| -mean / deviation).collect())?,
+        })
+    }
+
+    fn normalise(&self, images: &Tensor) -> ocelli::Result<Tensor> {
+        images.cast(DType::F32)?.mul(&self.scale)?.add(&self.shift)
+    }
+}
+
+/// Trains a network.
+struct Trainer {
+    net: Net,
+    optimizer: Box<dyn Optimizer>,
+    schedule: Schedule,
+    cross_entropy: CrossEntropyConfig,
+    accumulate: usize,
+    mixup: Option<f64>,
+    cutmix: Option<f64>,
+    mix: MixSampler,
+    /// Batches so far.
+    batches: usize,
+}
+
+impl Trainer {
+    fn new(net: Net, settings: &Settings, options: &Options, steps_per_epoch: usize) -> Trainer {
+        let steps = steps_per_epoch * settings.epochs;
+        let rise = ((settings.warm_up * steps_per_epoch as f32) as usize).min(steps / 2);
+        let schedule = Schedule::Cosine { lr: settings.lr, end: 0.0, steps: steps - rise };
+        let mut optimizer: Box<dyn Optimizer> = match settings.optimizer {
+            OptimizerOption::Sgd => {
+                let (lr, weight_decay, nesterov) = (settings.lr, settings.weight_decay, settings.nesterov);
+                Box::new(Sgd::new(&net.params, SgdConfig { lr, momentum: 0.9, weight_decay, nesterov }))
+            }
+            OptimizerOption::Adamw => {
+                let (lr, weight_decay) = (settings.lr, settings.weight_decay);
+                Box::new(AdamW::new(&net.params, AdamWConfig { lr, weight_decay, ..Default::default() }))
+            }
+        };
+        let average = options.ema.map(|decay| AverageConfig { decay, ..Default::default() });
+        optimizer.training_mut().set_average(average);
+        optimizer.training_mut().set_decay_of_vectors(!options.no_decay_of_norms);
+        Trainer {
+            net,
+            optimizer,
+            schedule: schedule.with_warmup(rise),
+            cross_entropy: CrossEntropyConfig {
+                label_smoothing: settings.label_smoothing,
+                ..Default::default()
+            },
+            accumulate: settings.accumulate,
+            mixup: options.mixup,
+            cutmix: options.cutmix,
+            mix: MixSampler::new(options.seed),
+            batches: 0,
+        }
+    }
+
+    /// Trains on a batch. Yields its loss and how many of its images are recognised; neither has been waited for.
+    fn train(&mut self, batch: &Labelled) -> ocelli::Result<(Tensor, Tensor)> {
+        let (logits, loss) = self.forward(batch)?;
+        let right = logits.in_top_k(&batch.labels, 1)?.sum()?;
+        self.optimizer.set_lr(self.schedule.at(self.batches / self.accumulate));
+        self.batches += 1;
+        if self.accumulate == 1 {
+            self.optimizer.minimize_with(&loss, &[&right])?;
+            return Ok((loss, right));
+        }
+        let part = loss.mul_scalar(1.0 / self.accumulate as f32)?;
+        if self.batches.is_multiple_of(self.accumulate) {
+            self.optimizer.minimize_with(&part, &[&loss, &right])?;
+        } else {
+            self.optimizer.accumulate(&part)?;
+            evaluate(&[&loss, &right])?;
+        }
+        Ok((loss, right))
+    }
+
+    fn forward(&self, batch: &Labelled) -> ocelli::Result<(Tensor, Tensor)> {
+        let (net, step) = (&self.net, self.batches as u64);
+        let images = net.normalise(&batch.images)?;
+        let config = self.cross_entropy;
+        let alternate = self.mixup.is_some() && self.cutmix.is_some() && step % 2 == 1;
+        let mixup = self.mixup.filter(|_| !alternate);
+        if mixup.is_none() && self.cutmix.is_none() {
+            let logits = net.resnet.forward(&images)?;
+            let loss = logits.cross_entropy(&batch.labels, config)?;
+            return Ok((logits, loss));
+        }
+        let partners = self.mix.permutation(step, images.dims()[0]);
+        let partners = Tensor::from_slice(images.device(), &partners, &[partners.len()])?;
+        let (mixed, lambda) = match (mixup, self.cutmix) {
+            (Some(alpha), _) => {
+                let lambda = self.mix.lambda(step, alpha);
+                (images.mixup(&partners, lambda)?, lambda)
+            }
+            (None, alpha) => {
+                let (height, width) = (images.dims()[1], images.dims()[2]);
+                let area = self.mix.area(step, alpha.unwrap_or(1.0), height, width);
+                (images.cutmix(&partners, area)?, area.share_outside(height, width))
+            }
+        };
+        let logits = net.resnet.forward(&mixed)?;
+        let loss = logits.cross_entropy_mixed(&batch.labels, &partners, lambda, config)?;
+        Ok((logits, loss))
+    }
+
+    /// Evaluates the network, or the average of its weights where there is one.
+    fn evaluate(&mut self, device: &Device, test: &Split) -> Result<Score> {
+        self.optimizer.swap_average()?;
+        self.net.params.eval();
+        let mut numbers = Vec::new();
+        let mut count = 0;
+        for batch in test.epoch(device, 0) {
+            let batch = batch?;
+            let logits = self.net.resnet.forward(&self.net.normalise(&batch.images)?)?;
+            let loss = logits.cross_entropy(&batch.labels, Default::default())?;
+            let right = [1, 5].map(|k| logits.in_top_k(&batch.labels, k)?.sum());
+            let [top1, top5] = right;
+            let found = [loss, top1?, top5?];
+            evaluate(&found.each_ref())?;
+            numbers.push((found, batch.count));
+            count += batch.count;
+        }
+        let mut score = Score::default();
+        for ([loss, top1, top5], images) in numbers {
+            score.loss += f64::from(loss.value()?) * images as f64 / count as f64;
+            score.top1 += f64::from(top1.value()?) / count as f64;
+            score.top5 += f64::from(top5.value()?) / count as f64;
+        }
+        self.net.params.train();
+        self.optimizer.swap_average()?;
+        Ok(score)
+    }
+}
+
+/// What an evaluation finds: the mean loss, and the shares of images whose class is the likeliest, or among five.
+#[derive(Clone, Copy, Default)]
+struct Score {
+    loss: f64,
+    top1: f64,
+    top5: f64,
+}
+
+/// Sums the losses and right answers of an epoch, a few batches behind the GPU so that nobody waits.
+#[derive(Default)]
+struct Sums {
+    pending: VecDeque<(Tensor, Tensor, usize)>,
+    loss: f64,
+    right: f64,
+    images: usize,
+}
+
+impl Sums {
+    /// Batches that the GPU may be ahead.
+    const BEHIND: usize = 8;
+
+    fn add(&mut self, loss: Tensor, right: Tensor, images: usize) -> Result<()> {
+        self.pending.push_back((loss, right, images));
+        if self.pending.len() > Sums::BEHIND { self.take() } else { Ok(()) }
+    }
+
+    fn take(&mut self) -> Result<()> {
+        if let Some((loss, right, images)) = self.pending.pop_front() {
+            self.loss += f64::from(loss.value()?) * images as f64;
+            self.right += f64::from(right.value()?);
+            self.images += images;
+        }
+        Ok(())
+    }
+
+    /// The mean loss, and the share of right answers.
+    fn means(&mut self) -> Result<(f64, f64)> {
+        while !self.pending.is_empty() {
+            self.take()?;
+        }
+        let images = self.images.max(1) as f64;
+        Ok((self.loss / images, self.right / images))
+    }
+}
+
+fn main() -> Result<()> {
+    let started = Instant::now();
+    let options = Options::parse();
+    let settings = Settings::new(&options);
+    if [settings.batch, settings.accumulate, settings.epochs, settings.size].contains(&0) {
+        bail!("--batch, --accumulate, --epochs and --size must be at least 1");
+    }
+    if [options.mixup, options.cutmix].into_iter().flatten().any(|alpha| alpha <= 0.0 || alpha.is_nan()) {
+        bail!("--mixup and --cutmix take numbers larger than 0");
+    }
+    let missing = cuda::stack::missing();
+    if let Some(library) = missing.first() {
+        bail!("{library} not found: `ocelli doctor` says where it was looked for and how to install it");
+    }
+    let device = Device::new(options.device)?;
+    device.set_precision(match options.precision {
+        Type::F16 => Precision::mixed_f16(),
+        Type::Bf16 => Precision::mixed_bf16(),
+        Type::F32 => Precision::F32,
+        Type::Tf32 => Precision::Tf32,
+    });
+    device.set_deterministic(options.deterministic);
+    device.manual_seed(options.seed);
+    let (train, test, classes) = open(&device, &options, &settings)?;
+    let net = Net::new(&device, &settings, &options, classes)?;
+    println!("{}: {} parameters, {classes} classes", settings.model, net.params.count());
+
+    let batches = train.batches() / settings.accumulate * settings.accumulate;
+    if batches == 0 {
+        bail!("the {} batches of an epoch do not make one step of {}", train.batches(), settings.accumulate);
+    }
+    let mut trainer = Trainer::new(net, &settings, &options, batches / settings.accumulate);
+    let mut curve = options.curve.as_deref().map(Curve::create).transpose()?;
+    let mut first_batch = None;
+    let mut speeds = Vec::new();
+    let mut score = Score::default();
+    let mut ahead = train.epoch(&device, 0);
+    for epoch in 0..settings.epochs {
+        let bar = progress_bar(batches, epoch, settings.epochs);
+        let (begin, mut sums) = (Instant::now(), Sums::default());
+        for (step, batch) in ahead.take(batches).enumerate() {
+            let batch = batch?;
+            let (loss, right) = trainer.train(&batch)?;
+            if first_batch.is_none() {
+                loss.value()?;
+                first_batch = Some(started.elapsed().as_secs_f64());
+            }
+            if step % 50 == 49 || step + 1 == batches {
+                bar.set_position(step as u64 + 1);
+                let speed = ((step + 1) * settings.batch) as f64 / begin.elapsed().as_secs_f64();
+                bar.set_message(format!("loss {:.4}, {speed:.0} images/s", trainer.optimizer.check(&loss)?));
+            }
+            sums.add(loss, right, batch.count)?;
+        }
+        device.synchronize()?;
+        let seconds = begin.elapsed().as_secs_f64();
+        speeds.push((batches * settings.batch) as f64 / seconds);
+        bar.finish();
+        // The next epoch's first batches are made while this one is evaluated.
+        let last = epoch + 1 == settings.epochs;
+        ahead = if last { Box::new(std::iter::empty()) } else { train.epoch(&device, epoch + 1) };
+        let (loss, accuracy) = sums.means()?;
+        score = trainer.evaluate(&device, &test)?;
+        println!(
+            "epoch {}: {seconds:.2} s, {:.0} images/s, loss {loss:.4}, accuracy {:.2} %; test: loss {:.4}, top-1 {:.2} %, \
+             top-5 {:.2} %",
+            epoch + 1,
+            speeds[epoch],
+            100.0 * accuracy,
+            score.loss,
+            100.0 * score.top1,
+            100.0 * score.top5
+        );
+        if let Some(curve) = &mut curve {
+            curve.add(epoch + 1, [loss, accuracy, score.loss, score.top1, score.top5, seconds])?;
+        }
+    }
+    let skipped = trainer.optimizer.skipped_steps()?;
+    if skipped > 0 {
+        println!("{skipped} steps were skipped because gradients overflowed");
+    }
+    if options.profile {
+        print_profile(&device)?;
+    }
+    if options.explain
+        && let Some(explanation) = device.gpu().context("the device is no GPU")?.explain()?
+    {
+        println!("\n{explanation}");
+    }
+    if options.json {
+        print_json(&device, &settings.model, score, &speeds, first_batch.unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Training and test images, and how many classes they have.
+fn open(device: &Device, options: &Options, settings: &Settings) -> Result<(Split, Split, usize)> {
+    let Some(directory) = &options.directory else {
+        let classes = if settings.stem == Stem::Cifar { 10 } else { 1000 };
+        let train = Split::synthetic(device, settings, classes, options.steps * settings.accumulate)?;
+        return Ok((train, Split::synthetic(device, settings, classes, 1)?, classes));
+    };
+    let config = LoaderConfig {
+        batch: settings.batch,
+        seed: options.seed,
+        workers: options.workers,
+        damaged: if options.skip_damaged { Damaged::Skip } else { Damaged::Fail },
+        ..Default::default()
+    };
+    let held_out = ["test", "val"].map(|name| directory.join(name)).into_iter().find(|path| path.is_dir());
+    let held_out = held_out.with_context(|| format!("there is no test or val in {}", directory.display()))?;
+    let (test, test_classes) = Split::folder(&held_out, settings.test, config, settings.in_memory)?;
+    let config = LoaderConfig { shuffle: true, drop_last: true, ..config };
+    let (train, classes) =
+        Split::folder(&directory.join("train"), settings.train, config, settings.in_memory)?;
+    if classes != test_classes {
+        bail!("the folders in {} are not those in {}/train", held_out.display(), directory.display());
+    }
+    Ok((train, test, classes.len()))
+}
+
+/// A file with a line for each epoch.
+struct Curve {
+    file: File,
+    path: PathBuf,
+}
+
+impl Curve {
+    fn create(path: &Path) -> Result<Curve> {
+        let file = File::create(path).with_context(|| format!("{} cannot be created", path.display()))?;
+        let mut curve = Curve { file, path: path.into() };
+        curve.write("epoch,train_loss,train_accuracy,test_loss,test_top1,test_top5,seconds")?;
+        Ok(curve)
+    }
+
+    fn add(&mut self, epoch: usize, numbers: [f64; 6]) -> Result<()> {
+        let numbers = numbers.map(|number| format!("{number:.5}")).join(",");
+        self.write(&format!("{epoch},{numbers}"))
+    }
+
+    fn write(&mut self, line: &str) -> Result<()> {
+        writeln!(self.file, "{line}").with_context(|| format!("{} cannot be written", self.path.display()))
+    }
+}
+
+fn progress_bar(steps: usize, epoch: usize, epochs: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    let bar = ProgressBar::new(steps as u64).with_style(style);
+    bar.set_prefix(format!("epoch {}/{epochs}", epoch + 1));
+    bar
+}
+
+fn print_profile(device: &Device) -> Result<()> {
+    let gpu = device.gpu().context("the device is no GPU")?;
+    let (Some(plan), Some(times)) =
+        (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?)
+    else {
+        return Ok(());
+    };
+    println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);
+    println!("arena {} bytes, workspace {} bytes", plan.arena_bytes, plan.workspace_bytes);
+    for LaunchTime { launch, microseconds, .. } in times.launches {
+        println!("{microseconds:8.2} us  {:60} {}", launch.label, launch.how);
+    }
+    println!("{:?}", gpu.counters());
+    Ok(())
+}
+
+fn print_json(device: &Device, model: &str, score: Score, speeds: &[f64], first_batch: f64) -> Result<()> {
+    let gpu = device.gpu().context("the device is no GPU")?;
+    let properties = gpu.cuda().properties();
+    let version: cudnn::Version = gpu.cudnn()?.version();
+    let (major, minor) = cuda::kernel::nvrtc_version()?;
+    let line = serde_json::json!({
+        "model": model,
+        "top1": score.top1,
+        "top5": score.top5,
+        "images_per_second": speeds,
+        "seconds_to_first_batch": first_batch,
+        "peak_memory_bytes": gpu.memory()?.peak,
+        "gpu": properties.name,
+        "versions": {
+            "ocelli": env!("CARGO_PKG_VERSION"),
+            "driver": properties.driver_version.to_string(),
+            "cudnn": version.to_string(),
+            "nvrtc": format!("{major}.{minor}"),
+        },
+    });
+    println!("{line}");
+    Ok(())
+}
