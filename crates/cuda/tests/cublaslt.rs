@@ -76,17 +76,23 @@ fn check(device: &Device, lt: &CublasLt, spec: &MatmulSpec, alpha: f32, beta: f3
     let limit = 32 << 20;
     let plans = if all { lt.candidates(spec, limit).unwrap() } else { vec![lt.plan(spec, limit).unwrap()] };
     assert!(!plans.is_empty());
-    for (candidate, plan) in plans.iter().enumerate() {
+    // With the addend where the result goes, and in a place of its own.
+    let runs = plans
+        .iter()
+        .enumerate()
+        .flat_map(|(candidate, plan)| [true, false].map(|own| (candidate, plan, own)));
+    for (candidate, plan, in_place) in runs {
         assert!(plan.workspace_bytes() <= limit && plan.spec() == spec);
         let workspace = device.alloc(plan.workspace_bytes()).unwrap();
-        let d = upload(&old, spec.d_type);
-        if beta == 0.0 {
+        let c = upload(&old, spec.d_type);
+        let d = if in_place { c.clone() } else { upload(&old, spec.d_type) };
+        if beta == 0.0 || !in_place {
             stream.fill_bytes(&d, 0, d.len(), 0xff).unwrap();
         }
         // SAFETY: buffers of the spec's sizes, 256-byte aligned, alive until the download below has waited.
         unsafe {
-            let (a, b, d) = (a_device.ptr(), b_device.ptr(), d.ptr());
-            plan.execute(stream, a, b, d, bias_device.ptr(), workspace.ptr(), alpha, beta).unwrap();
+            let (a, b, c, d) = (a_device.ptr(), b_device.ptr(), c.ptr(), d.ptr());
+            plan.execute(stream, a, b, c, d, bias_device.ptr(), workspace.ptr(), alpha, beta).unwrap();
         }
         let mut bytes = vec![0; d.len()];
         stream.download(&d, 0, &mut bytes).unwrap();

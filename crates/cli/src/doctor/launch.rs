@@ -46,7 +46,7 @@ pub(super) fn matmul(plan: &MatmulPlan, device: &Device, operands: &Operands) ->
     holds(workspace, plan.workspace_bytes())?;
     let (a, b, d, workspace) = (a.ptr(), b.ptr(), d.ptr(), workspace.ptr());
     // SAFETY: the buffers hold the matrices and the workspace, and buffers are aligned to 256 bytes.
-    unsafe { plan.execute(device.stream(), a, b, d, 0, workspace, 1.0, 0.0) }
+    unsafe { plan.execute(device.stream(), a, b, d, d, 0, workspace, 1.0, 0.0) }
 }
 
 /// The memory of a matrix product.

@@ -10,7 +10,7 @@ use ocelli_cuda::{DeviceBuffer, KernelArgs, KernelSource, ReplayGraph, nvtx};
 
 use super::block::Block;
 use super::convolution::{self, Engine, Wanted};
-use super::launch::BoundLaunch;
+use super::launch::{BoundLaunch, MatmulOperands};
 use super::report::{LaunchGroup, LaunchReport, PlanReport};
 use super::{Gpu, GpuValue, is_scalar};
 use crate::codegen::{Kernel, Scratch, generate};
@@ -427,7 +427,8 @@ impl Binder<'_> {
             Prepared::Matmul(plan) => {
                 let workspace = self.workspace.ptr();
                 let bias = reads.get(2).copied().unwrap_or(0);
-                BoundLaunch::Matmul { plan, a: reads[0], b: reads[1], d: writes[0], bias, workspace }
+                let operands = MatmulOperands { a: reads[0], b: reads[1], addend: None, d: writes[0], bias };
+                BoundLaunch::Matmul { plan, operands, workspace }
             }
             Prepared::Copy(bytes) => BoundLaunch::Copy {
                 from: self.place(launch.reads[0])?,

@@ -8,7 +8,7 @@ use ocelli_cuda::{DeviceBuffer, Stream};
 use serde::Serialize;
 
 use super::Gpu;
-use super::launch::multiply_once;
+use super::launch::{MatmulOperands, multiply_once};
 use crate::device::Precision;
 use crate::error::Result;
 use crate::types::DType;
@@ -76,8 +76,9 @@ impl Gpu {
         let mut fastest = f64::INFINITY;
         for plan in self.cublaslt()?.candidates(&spec, 32 << 20)? {
             let workspace = device.alloc(plan.workspace_bytes())?;
-            let places = operands.each_ref().map(DeviceBuffer::ptr);
-            let multiply = || Ok(multiply_once(&plan, stream, places, 0, workspace.ptr())?);
+            let [a, b, d] = operands.each_ref().map(DeviceBuffer::ptr);
+            let places = MatmulOperands { a, b, addend: None, d, bias: 0 };
+            let multiply = || Ok(multiply_once(&plan, stream, &places, workspace.ptr())?);
             let time = median_seconds(stream, multiply)?;
             fastest = fastest.min(time);
         }

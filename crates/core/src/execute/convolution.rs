@@ -88,23 +88,12 @@ impl Engine {
                 Ok(BoundLaunch::Convolution(plan.bind(&pointers, workspace)?))
             }
             Engine::CublasLt(plan) => {
+                // Precision is part of the plan already; the roles do not depend on it.
+                let product = product(convolution, Precision::F32)
+                    .and_then(|product| product.operands(convolution, &operands));
                 let missing =
                     || Error::Plan { pass: "bind", what: "a convolution is no matrix product".into() };
-                // Precision is part of the plan already; the roles do not depend on it.
-                let Product { a, b, d, .. } = product(convolution, Precision::F32).ok_or_else(missing)?;
-                let address = |wanted| {
-                    let found = operands.iter().find(|(operand, _)| *operand == wanted);
-                    found.map(|&(_, address)| address).ok_or_else(missing)
-                };
-                let bias = if convolution.fusion.bias { address(Operand::Bias)? } else { 0 };
-                Ok(BoundLaunch::Matmul {
-                    plan,
-                    a: address(a)?,
-                    b: address(b)?,
-                    d: address(d)?,
-                    bias,
-                    workspace,
-                })
+                Ok(BoundLaunch::Matmul { plan, operands: product.ok_or_else(missing)?, workspace })
             }
         }
     }

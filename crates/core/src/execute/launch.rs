@@ -19,9 +19,32 @@ pub(super) enum BoundLaunch {
     /// A convolution.
     Convolution(BoundEngine),
     /// A matrix product.
-    Matmul { plan: MatmulPlan, a: u64, b: u64, d: u64, bias: u64, workspace: u64 },
+    Matmul { plan: MatmulPlan, operands: MatmulOperands, workspace: u64 },
     /// A copy between two places that are kept, from and to with their offsets.
     Copy { from: (DeviceBuffer, usize), to: (DeviceBuffer, usize), bytes: usize },
+}
+
+/// Addresses of a matrix product's operands.
+#[derive(Clone, Copy)]
+pub(super) struct MatmulOperands {
+    pub(super) a: u64,
+    pub(super) b: u64,
+    /// What is added to the product, if anything is.
+    pub(super) addend: Option<u64>,
+    pub(super) d: u64,
+    /// The epilogue's bias; anything if it has none.
+    pub(super) bias: u64,
+}
+
+impl MatmulOperands {
+    /// # Safety
+    /// As [`MatmulPlan::execute`].
+    unsafe fn execute(&self, plan: &MatmulPlan, stream: &Stream, workspace: u64) -> ocelli_cuda::Result<()> {
+        let MatmulOperands { a, b, addend, d, bias } = *self;
+        let beta = if addend.is_some() { 1.0 } else { 0.0 };
+        // SAFETY: the caller's promise.
+        unsafe { plan.execute(stream, a, b, addend.unwrap_or(d), d, bias, workspace, 1.0, beta) }
+    }
 }
 
 impl BoundLaunch {
@@ -38,9 +61,9 @@ impl BoundLaunch {
                 // SAFETY: as above; the workspace is at least as large as the engine asked for.
                 unsafe { engine.execute()? };
             }
-            BoundLaunch::Matmul { plan, a, b, d, bias, workspace } => {
+            BoundLaunch::Matmul { plan, operands, workspace } => {
                 // SAFETY: as above.
-                unsafe { plan.execute(stream, *a, *b, *d, *bias, *workspace, 1.0, 0.0)? };
+                unsafe { operands.execute(plan, stream, *workspace)? };
             }
             BoundLaunch::Copy { from, to, bytes } => {
                 stream.copy_device(&to.0, to.1, &from.0, from.1, *bytes)?;
@@ -60,16 +83,15 @@ pub(super) fn convolve_once(
     unsafe { engine.execute(pointers, workspace) }
 }
 
-/// Runs a matrix product once, likewise; the operands are its two factors and its result.
+/// Runs a matrix product once, likewise.
 pub(super) fn multiply_once(
     plan: &MatmulPlan,
     stream: &Stream,
-    [a, b, d]: [u64; 3],
-    bias: u64,
+    operands: &MatmulOperands,
     workspace: u64,
 ) -> ocelli_cuda::Result<()> {
     // SAFETY: as above.
-    unsafe { plan.execute(stream, a, b, d, bias, workspace, 1.0, 0.0) }
+    unsafe { operands.execute(plan, stream, workspace) }
 }
 
 /// Launches a kernel that tuning needs, with arguments that the caller made for it.

@@ -126,8 +126,9 @@ impl MatmulPlan {
         self.workspace_bytes
     }
 
-    /// Computes `D = epilogue(alpha op(A) op(B) + beta D)` on `stream`, asynchronously. With `beta` zero, D is not
-    /// read; with `beta` one, the product is added to what it holds. `bias` is ignored unless the epilogue has one.
+    /// Computes `D = epilogue(alpha op(A) op(B) + beta C)` on `stream`, asynchronously. C has D's type and shape, and may be
+    /// D itself: with `beta` one, the product is added to what it holds. With `beta` zero, C is not read. `bias` is ignored
+    /// unless the epilogue has one.
     ///
     /// # Errors
     /// [`Error::CublasLt`] when the launch is refused.
@@ -143,6 +144,7 @@ impl MatmulPlan {
         stream: &Stream,
         a: u64,
         b: u64,
+        c: u64,
         d: u64,
         bias: u64,
         workspace: u64,
@@ -169,7 +171,7 @@ impl MatmulPlan {
                 address(a),
                 right.raw(),
                 ptr::from_ref(&beta).cast(),
-                address(d),
+                address(c),
                 result.raw(),
                 address(d),
                 result.raw(),

@@ -35,7 +35,7 @@ impl ScalarType {
     }
 }
 
-/// What happens to `alpha op(A) op(B) + beta D` before it is written.
+/// What happens to `alpha op(A) op(B) + beta C` before it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Epilogue {
     /// Nothing.
@@ -64,7 +64,7 @@ impl Epilogue {
     }
 }
 
-/// `D[m, n] = epilogue(alpha op(A)[m, k] op(B)[k, n] + beta D[m, n])`, row-major and contiguous, summed in f32.
+/// `D[m, n] = epilogue(alpha op(A)[m, k] op(B)[k, n] + beta C[m, n])`, row-major and contiguous, summed in f32.
 ///
 /// `op` is the identity, for which A is stored `[m, k]` and B `[k, n]`, or the transpose, for which A is stored
 /// `[k, m]` and B `[n, k]`. With `batch` above one, each matrix is an array of as many, without gaps; the bias `[n]`

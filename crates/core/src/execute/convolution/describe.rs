@@ -6,6 +6,7 @@ use ocelli_cudnn::{
 };
 
 use crate::device::Precision;
+use crate::execute::launch::MatmulOperands;
 use crate::ops::{Conv2d, ConvFusion};
 use crate::plan::{Convolution, ConvolutionKind, Operand};
 use crate::types::DType;
@@ -119,6 +120,26 @@ pub(super) struct Product {
     pub(super) d: Operand,
 }
 
+impl Product {
+    /// The product's operands among the convolution's; `None` when one of them is missing.
+    pub(super) fn operands(
+        &self,
+        convolution: &Convolution,
+        given: &[(Operand, u64)],
+    ) -> Option<MatmulOperands> {
+        let address =
+            |wanted| given.iter().find(|(operand, _)| *operand == wanted).map(|&(_, address)| address);
+        let fusion = convolution.fusion;
+        Some(MatmulOperands {
+            a: address(self.a)?,
+            b: address(self.b)?,
+            addend: if fusion.residual { Some(address(Operand::Residual)?) } else { None },
+            d: address(self.d)?,
+            bias: if fusion.bias { address(Operand::Bias)? } else { 0 },
+        })
+    }
+}
+
 /// The matrix product that a convolution with windows of one pixel is: its images are matrices `[n h w, c]`. `None` for
 /// other windows, and for work after it that no epilogue of cuBLASLt does.
 pub(super) fn product(convolution: &Convolution, precision: Precision) -> Option<Product> {
@@ -128,14 +149,15 @@ pub(super) fn product(convolution: &Convolution, precision: Precision) -> Option
     if conv != plain || conv.groups != 1 || r != 1 || s != 1 {
         return None;
     }
-    let ConvFusion { prologue, bias, residual, relu, statistics } = fusion;
+    // What is added is the product's addend, and no epilogue.
+    let ConvFusion { prologue, bias, residual: _, relu, statistics } = fusion;
     let epilogue = match (bias, relu) {
         (false, false) => Epilogue::None,
         (true, false) => Epilogue::Bias,
         (false, true) => Epilogue::Relu,
         (true, true) => Epilogue::BiasRelu,
     };
-    if prologue || residual || statistics {
+    if prologue || statistics {
         return None;
     }
     let scalar = match x.dtype {

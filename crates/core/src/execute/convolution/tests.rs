@@ -237,8 +237,8 @@ fn other_convolutions_are_no_products() {
     let plain = forward(DType::F16, 2, [8, 8, 1, 1, 5], 1);
     let is_product = |convolution: Convolution| product(&convolution, Precision::mixed_f16()).is_some();
     assert!(is_product(plain) && is_product(Convolution { fusion: BIAS, ..plain }));
-    for (fusion, fits) in EPILOGUES.into_iter().zip([true, true, false, false]) {
-        assert_eq!(is_product(Convolution { fusion, ..plain }), fits);
+    for fusion in EPILOGUES {
+        assert!(is_product(Convolution { fusion, ..plain }));
     }
     assert!(!is_product(Convolution { fusion: STATISTICS, ..plain }));
     assert!(!is_product(forward(DType::F16, 2, [8, 8, 3, 1, 5], 1)));

@@ -201,13 +201,13 @@ impl Candidate<'_> {
                     operands.iter().map(|&(operand, address)| (uid(operand), address)).collect();
                 launch::convolve_once(plan, &pointers, workspace)
             }
-            Candidate::CublasLt { plan, product } => {
-                let address =
-                    |wanted| operands.iter().find(|(operand, _)| *operand == wanted).map_or(0, |o| o.1);
-                let bias = if convolution.fusion.bias { address(Operand::Bias) } else { 0 };
-                let operands = [product.a, product.b, product.d].map(address);
-                Ok(launch::multiply_once(plan, device.stream(), operands, bias, workspace)?)
-            }
+            Candidate::CublasLt { plan, product } => match product.operands(convolution, operands) {
+                Some(operands) => Ok(launch::multiply_once(plan, device.stream(), &operands, workspace)?),
+                None => {
+                    let (plan, uid) = (plan.spec().to_string(), uid(product.d));
+                    Err(ocelli_cudnn::Error::MissingPointer { plan, uid })
+                }
+            },
         }
     }
 }
