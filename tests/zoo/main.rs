@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use ocelli::graph::Graph;
+use ocelli::init::{Fan, Init};
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::{PlanOptions, plan};
 use ocelli::prelude::*;
@@ -295,6 +296,28 @@ fn zero_init_residual_clears_each_blocks_last_norm() {
         *(if last { &mut cleared } else { &mut others }) += 1;
     }
     assert_eq!((cleared, others), (8, 9));
+}
+
+/// Normal with variance 2 / fan_out for convolutions, where all outputs count in groups too; for the linear layer PyTorch's
+/// uniform numbers.
+#[test]
+fn initial_values_are_torchvisions() {
+    let params = Params::new(&ocelli_oracle::device(), Seed(5));
+    ResNet::by_name("resnet18", &params, ResNetConfig::default()).unwrap();
+    let grouped =
+        Conv2dConfig { groups: 32, bias: false, init: Init::KaimingNormal(Fan::Out), ..Default::default() };
+    Conv2d::new(&params / "grouped", 256, 256, grouped).unwrap();
+    for (name, expected) in [
+        ("conv1.weight", (2.0f64 / (64.0 * 49.0)).sqrt()),
+        ("layer3.0.conv1.weight", (2.0f64 / (256.0 * 9.0)).sqrt()),
+        ("layer3.0.downsample.0.weight", (2.0f64 / 256.0).sqrt()),
+        ("grouped.weight", (2.0f64 / (256.0 * 9.0)).sqrt()),
+        ("fc.weight", (1.0f64 / 512.0 / 3.0).sqrt()),
+    ] {
+        let (mean, deviation) = moments(&params.get(name).unwrap().to_vec::<f32>().unwrap());
+        assert!(mean.abs() < 0.03 * expected, "{name}: mean {mean}");
+        assert!((deviation / expected - 1.0).abs() < 0.03, "{name}: deviation {deviation}, not {expected}");
+    }
 }
 
 #[test]
