@@ -355,7 +355,10 @@ impl Net {
         let config =
             ResNetConfig { classes, stem: settings.stem, zero_init_residual: options.zero_init_residual };
         let resnet = ResNet::by_name(&settings.model, &params, config)?;
-        let constant = |values: Vec<f32>| Tensor::from_slice(device, &values, &[3])?.to_device();
+        let constant = |mut values: Vec<f32>| {
+            values.push(0.0);
+            Tensor::from_slice(device, &values, &[4])?.to_device()
+        };
         let moments = || settings.mean.into_iter().zip(settings.deviation);
         Ok(Net {
             resnet,
@@ -365,8 +368,10 @@ impl Net {
         })
     }
 
+    /// Images of four channels, of which the last holds zeros: the padding that the network wants costs nothing where
+    /// pixels are read, and a pass of its own once they are computed.
     fn normalise(&self, images: &Tensor) -> ocelli::Result<Tensor> {
-        images.cast(DType::F32)?.mul(&self.scale)?.add(&self.shift)
+        images.channel_pad(0, 4)?.cast(DType::F32)?.mul(&self.scale)?.add(&self.shift)
     }
 }
 
@@ -418,24 +423,20 @@ impl Trainer {
         }
     }
 
-    /// Trains on a batch. Yields its loss and how many of its images are recognised; neither has been waited for.
-    fn train(&mut self, batch: &Labelled) -> ocelli::Result<(Tensor, Tensor)> {
+    /// Trains on a batch. Yields its part of the step's loss and, where it ends a step, how many of its images are
+    /// recognised; nothing has been waited for.
+    fn train(&mut self, batch: &Labelled) -> ocelli::Result<(Tensor, Option<Tensor>)> {
         let (logits, loss) = self.forward(batch)?;
-        let right = logits.in_top_k(&batch.labels, 1)?.sum()?;
+        let loss = if self.accumulate == 1 { loss } else { loss.mul_scalar(1.0 / self.accumulate as f32)? };
         self.optimizer.set_lr(self.schedule.at(self.batches / self.accumulate));
         self.batches += 1;
-        if self.accumulate == 1 {
-            self.optimizer.minimize_with(&loss, &[&right])?;
-            return Ok((loss, right));
+        if !self.batches.is_multiple_of(self.accumulate) {
+            self.optimizer.accumulate(&loss)?;
+            return Ok((loss, None));
         }
-        let part = loss.mul_scalar(1.0 / self.accumulate as f32)?;
-        if self.batches.is_multiple_of(self.accumulate) {
-            self.optimizer.minimize_with(&part, &[&loss, &right])?;
-        } else {
-            self.optimizer.accumulate(&part)?;
-            evaluate(&[&loss, &right])?;
-        }
-        Ok((loss, right))
+        let right = logits.in_top_k(&batch.labels, 1)?.sum()?;
+        self.optimizer.minimize_with(&loss, &[&right])?;
+        Ok((loss, Some(right)))
     }
 
     fn forward(&self, batch: &Labelled) -> ocelli::Result<(Tensor, Tensor)> {
@@ -475,11 +476,13 @@ impl Trainer {
         let mut count = 0;
         for batch in test.epoch(device, 0) {
             let batch = batch?;
+            if batch.count == 0 {
+                continue;
+            }
             let logits = self.net.resnet.forward(&self.net.normalise(&batch.images)?)?;
             let loss = logits.cross_entropy(&batch.labels, Default::default())?;
-            let right = [1, 5].map(|k| logits.in_top_k(&batch.labels, k)?.sum());
-            let [top1, top5] = right;
-            let found = [loss, top1?, top5?];
+            let top = |k| logits.in_top_k(&batch.labels, k)?.sum();
+            let found = [loss, top(1)?, top(5)?];
             evaluate(&found.each_ref())?;
             numbers.push((found, batch.count));
             count += batch.count;
@@ -507,9 +510,11 @@ struct Score {
 /// Sums the losses and right answers of an epoch, a few batches behind the GPU so that nobody waits.
 #[derive(Default)]
 struct Sums {
-    pending: VecDeque<(Tensor, Tensor, usize)>,
+    pending: VecDeque<(Tensor, Option<Tensor>, usize)>,
     loss: f64,
+    losses: usize,
     right: f64,
+    /// Images that could be recognised.
     images: usize,
 }
 
@@ -517,27 +522,28 @@ impl Sums {
     /// Batches that the GPU may be ahead.
     const BEHIND: usize = 8;
 
-    fn add(&mut self, loss: Tensor, right: Tensor, images: usize) -> Result<()> {
+    fn add(&mut self, loss: Tensor, right: Option<Tensor>, images: usize) -> Result<()> {
         self.pending.push_back((loss, right, images));
         if self.pending.len() > Sums::BEHIND { self.take() } else { Ok(()) }
     }
 
     fn take(&mut self) -> Result<()> {
-        if let Some((loss, right, images)) = self.pending.pop_front() {
-            self.loss += f64::from(loss.value()?) * images as f64;
+        let Some((loss, right, images)) = self.pending.pop_front() else { return Ok(()) };
+        self.loss += f64::from(loss.value()?);
+        self.losses += 1;
+        if let Some(right) = right {
             self.right += f64::from(right.value()?);
             self.images += images;
         }
         Ok(())
     }
 
-    /// The mean loss, and the share of right answers.
+    /// The mean of the losses, and the share of right answers.
     fn means(&mut self) -> Result<(f64, f64)> {
         while !self.pending.is_empty() {
             self.take()?;
         }
-        let images = self.images.max(1) as f64;
-        Ok((self.loss / images, self.right / images))
+        Ok((self.loss / self.losses.max(1) as f64, self.right / self.images.max(1) as f64))
     }
 }
 
@@ -591,7 +597,8 @@ fn main() -> Result<()> {
             if step % 50 == 49 || step + 1 == batches {
                 bar.set_position(step as u64 + 1);
                 let speed = ((step + 1) * settings.batch) as f64 / begin.elapsed().as_secs_f64();
-                bar.set_message(format!("loss {:.4}, {speed:.0} images/s", trainer.optimizer.check(&loss)?));
+                let loss = trainer.optimizer.check(&loss)? * settings.accumulate as f32;
+                bar.set_message(format!("loss {loss:.4}, {speed:.0} images/s"));
             }
             sums.add(loss, right, batch.count)?;
         }
@@ -603,6 +610,7 @@ fn main() -> Result<()> {
         let last = epoch + 1 == settings.epochs;
         ahead = if last { Box::new(std::iter::empty()) } else { train.epoch(&device, epoch + 1) };
         let (loss, accuracy) = sums.means()?;
+        let loss = loss * settings.accumulate as f64;
         score = trainer.evaluate(&device, &test)?;
         println!(
             "epoch {}: {seconds:.2} s, {:.0} images/s, loss {loss:.4}, accuracy {:.2} %; test: loss {:.4}, top-1 {:.2} %, \

@@ -1,6 +1,6 @@
 //! Operations that move elements: every bit must arrive.
 
-use ocelli::Tensor;
+use ocelli::{DType, Tensor};
 
 use crate::harness::{Suite, case, indices, labels, numbers};
 
@@ -35,6 +35,21 @@ fn channel_slice() {
     });
     suite.check(case("overlapping slices", [numbers(&[2, 5, 3, 12])]).roundings(4), |x| {
         x[0].channel_slice(0, 8)?.mul(&x[0].channel_slice(4, 8)?)
+    });
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn channel_pad() {
+    let mut suite = Suite::default();
+    for (c, before, total) in [(3, 0, 4), (8, 8, 24), (5, 2, 7), (64, 0, 64), (1, 15, 16)] {
+        let case = case(format!("channel_pad {c} after {before} of {total}"), [numbers(&[2, 5, 3, c])]);
+        suite.check(case.roundings(0), |x| x[0].channel_pad(before, total));
+    }
+    // Pixels, as a network's first layer gets them.
+    suite.check(case("channel_pad of bytes", [labels(&[2, 9, 7, 3], 256)]).roundings(2), |x| {
+        let pixels = x[0].cast(DType::U8)?.channel_pad(0, 4)?;
+        pixels.cast(DType::F32)?.mul_scalar(1.0 / 255.0)?.add_scalar(-0.5)
     });
 }
 

@@ -8,15 +8,19 @@ mod rule;
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use ocelli::graph::Graph;
+use ocelli::init::{Fan, Init};
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
+use ocelli::plan::{PlanOptions, plan};
 use ocelli::prelude::*;
 use ocelli::{Buffer, Executor, TensorType, Work};
 use serde_json::Value;
 
-/// Knows shapes and keeps no values.
-struct Shapes;
+/// Knows shapes, keeps no values, and keeps the whole graph of each run.
+#[derive(Clone, Default)]
+struct Shapes(Arc<Mutex<Vec<Graph>>>);
 
 impl Executor for Shapes {
     fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
@@ -36,12 +40,19 @@ impl Executor for Shapes {
     }
 
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
-        Ok(work.key.graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
+        let graph = work.key.expand()?;
+        let roots = graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect();
+        self.0.lock().unwrap().push(graph);
+        Ok(roots)
     }
 
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+fn shapes() -> Device {
+    Device::with_executor(Box::new(Shapes::default()))
 }
 
 fn golden() -> Value {
@@ -72,7 +83,7 @@ fn the_parameters_are_torchvisions() {
     let golden = golden();
     assert_eq!(golden["logits"].as_object().unwrap().len(), NAMES.len());
     for &name in NAMES {
-        let params = Params::zeroed(&Device::with_executor(Box::new(Shapes)));
+        let params = Params::zeroed(&shapes());
         ResNet::by_name(name, &params, ResNetConfig::default()).unwrap();
         assert_eq!(params.count() as u64, golden["logits"][name]["params"].as_u64().unwrap(), "{name}");
     }
@@ -80,7 +91,7 @@ fn the_parameters_are_torchvisions() {
 
 #[test]
 fn names_and_shapes_are_torchvisions() {
-    let params = Params::zeroed(&Device::with_executor(Box::new(Shapes)));
+    let params = Params::zeroed(&shapes());
     ResNet::by_name("resnet50", &params, ResNetConfig::default()).unwrap();
     let ours: BTreeMap<String, Vec<usize>> = params
         .all()
@@ -226,9 +237,40 @@ fn four_channels_are_three_and_one_of_zeros() {
     assert!(matches!(net.forward(&two), Err(Error::ShapeMismatch { operation: "conv2d", .. })));
 }
 
+/// In 16 bits, bytes become the stem's input in one launch, and images that have its form already in none.
+#[test]
+fn padding_to_four_channels_costs_no_launch() {
+    let launches = |images: &dyn Fn(&Device) -> Result<Tensor>| {
+        let executor = Shapes::default();
+        let device = Device::with_executor(Box::new(executor.clone()));
+        device.set_precision(Precision::mixed_f16());
+        let params = Params::zeroed(&device);
+        let net = ResNet::by_name("resnet18", &params, ResNetConfig::default()).unwrap();
+        let labels = Tensor::from_slice(&device, &[3i32; 2], &[2]).unwrap();
+        let logits = net.forward(&images(&device).unwrap()).unwrap();
+        let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
+        Sgd::new(&params, SgdConfig::default()).minimize(&loss).unwrap();
+        let graph = executor.0.lock().unwrap().pop().unwrap();
+        let labels = plan(&graph, PlanOptions::default()).unwrap().launches.into_iter();
+        labels.map(|launch| launch.label).filter(|label| label.contains("[2, 32, 32, ")).collect()
+    };
+    let bytes = |device: &Device| {
+        let pixels = Tensor::from_slice(device, &[7u8; 2 * 32 * 32 * 3], &[2, 32, 32, 3])?;
+        let scale = Tensor::from_slice(device, &[0.1f32, 0.2, 0.3, 0.0], &[4])?;
+        pixels.channel_pad(0, 4)?.cast(DType::F32)?.mul(&scale)
+    };
+    let found: Vec<String> = launches(&bytes);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let halves = |device: &Device| {
+        Tensor::from_slice(device, &[half::f16::ONE; 2 * 32 * 32 * 4], &[2, 32, 32, 4])?.cast(DType::F32)
+    };
+    let found: Vec<String> = launches(&halves);
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn stems_divide_images_by_8_and_32() {
-    let device = Device::with_executor(Box::new(Shapes));
+    let device = shapes();
     for (stem, least) in [(Stem::Cifar, 8), (Stem::ImageNet, 32)] {
         let params = Params::zeroed(&device);
         let config = ResNetConfig { classes: 7, stem, ..Default::default() };
@@ -256,9 +298,31 @@ fn zero_init_residual_clears_each_blocks_last_norm() {
     assert_eq!((cleared, others), (8, 9));
 }
 
+/// Normal with variance 2 / fan_out for convolutions, where all outputs count in groups too; for the linear layer PyTorch's
+/// uniform numbers.
+#[test]
+fn initial_values_are_torchvisions() {
+    let params = Params::new(&ocelli_oracle::device(), Seed(5));
+    ResNet::by_name("resnet18", &params, ResNetConfig::default()).unwrap();
+    let grouped =
+        Conv2dConfig { groups: 32, bias: false, init: Init::KaimingNormal(Fan::Out), ..Default::default() };
+    Conv2d::new(&params / "grouped", 256, 256, grouped).unwrap();
+    for (name, expected) in [
+        ("conv1.weight", (2.0f64 / (64.0 * 49.0)).sqrt()),
+        ("layer3.0.conv1.weight", (2.0f64 / (256.0 * 9.0)).sqrt()),
+        ("layer3.0.downsample.0.weight", (2.0f64 / 256.0).sqrt()),
+        ("grouped.weight", (2.0f64 / (256.0 * 9.0)).sqrt()),
+        ("fc.weight", (1.0f64 / 512.0 / 3.0).sqrt()),
+    ] {
+        let (mean, deviation) = moments(&params.get(name).unwrap().to_vec::<f32>().unwrap());
+        assert!(mean.abs() < 0.03 * expected, "{name}: mean {mean}");
+        assert!((deviation / expected - 1.0).abs() < 0.03, "{name}: deviation {deviation}, not {expected}");
+    }
+}
+
 #[test]
 fn an_unknown_name_is_answered_with_the_known_ones() {
-    let params = Params::zeroed(&Device::with_executor(Box::new(Shapes)));
+    let params = Params::zeroed(&shapes());
     let error = ResNet::by_name("resnet51", &params, ResNetConfig::default()).err().unwrap();
     let message = error.to_string();
     assert!(message.contains("resnet51"), "{message}");

@@ -108,6 +108,8 @@ fn maps() -> Vec<KernelSpec> {
                 &[[false, false, false, true]],
             ));
         }
+        let padded = input(DType::U8, Access::ChannelPad { before: 0, channels: 3 });
+        specs.push(map([4, 6, 6, 4], vec![padded, input(DType::F32, CHANNEL)], &[dtype], &[]));
         let pixels = Access::Rows { row_elements: 784, rows: 60_000, indices: 0 };
         let inputs = vec![input(DType::I32, Access::Indices), input(DType::U8, pixels)];
         specs.push(map([64, 28, 28, 1], inputs, &[dtype], &[]));

@@ -149,8 +149,9 @@ constructors! {
 /// A residual network: images `[n, h, w, 3]` to logits `[n, classes]`.
 ///
 /// Images `[n, h, w, 4]` are taken as well; the fourth channel, which should hold zeros, has no weights and changes
-/// nothing. That is the faster form where it costs nothing to make it so: convolutions in 16 bits want four channels, and
-/// images of three are padded in a pass of their own unless something else is computed from them on the way.
+/// nothing. That is the faster form: convolutions in 16 bits want four channels, and images of three that have been
+/// computed from others are padded in a pass of their own. Pad the pixels before anything is computed from them
+/// ([`Tensor::channel_pad`]), and the padding shares the launch that reads them.
 ///
 /// The parameters are named `conv1`, `bn1`, `layer1.0.conv1`, .., `layer4.2.bn3`, `layer1.0.downsample.0` (convolution) and
 /// `.1` (batch normalisation), `fc`.

@@ -46,7 +46,7 @@ pub struct ChannelPad {
 
 impl ChannelPad {
     pub(crate) fn infer(&self, call: &Call<'_>) -> Result<TensorType> {
-        let x = call.float(0)?;
+        let x = call.input(0)?;
         let channels = x.shape.channels();
         if self.before.checked_add(channels).is_none_or(|end| end > self.total) {
             let what = format!("{channels} channels after {} do not fit into {}", self.before, self.total);

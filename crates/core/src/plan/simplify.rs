@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Node, Value};
 use crate::ops::{Op, Unary};
+use crate::types::DType;
 
 /// The same graph without work that changes nothing.
 pub fn simplify(graph: &Graph) -> Result<Graph> {
@@ -27,6 +28,14 @@ fn shorter(new: &mut Graph, node: &Node, inputs: &[Value]) -> Result<Option<Valu
     Ok(match node.op {
         Op::Detach => Some(x),
         Op::Cast(_) | Op::Reshape(_) | Op::BroadcastTo(_) | Op::SumTo(_) if new.ty(x) == ty => Some(x),
+        // Every number of 16 bits is one of f32, so that the way over f32 is no other than the straight one.
+        Op::Cast(to) => match new.node(x).op {
+            Op::Cast(DType::F32) => {
+                let source = new.node(x).inputs[0];
+                if new.ty(source).dtype.is_half() { Some(new.cast(source, to)?) } else { None }
+            }
+            _ => None,
+        },
         Op::Reshape(shape) => match &new.node(x).op {
             Op::Reshape(_) => {
                 let source = new.node(x).inputs[0];
@@ -65,7 +74,7 @@ fn is_power_of_two(value: f32) -> bool {
 mod tests {
     use super::*;
     use crate::graph::Leaf;
-    use crate::types::{DType, Shape, TensorType};
+    use crate::types::{Shape, TensorType};
 
     #[test]
     fn identities_vanish() {
@@ -81,5 +90,21 @@ mod tests {
         graph.roots.push(y);
         let simple = simplify(&simplify(&graph).unwrap()).unwrap().without_dead_code().unwrap();
         assert_eq!(simple.nodes.len(), 1, "{simple}");
+    }
+
+    #[test]
+    fn casts_over_f32_vanish_where_they_lose_nothing() {
+        let through = |from: DType, over: DType| {
+            let mut graph = Graph::default();
+            let x = graph
+                .push_leaf(Leaf::Data { index: 0, resident: false }, TensorType::new(from, Shape::vector(8)));
+            let wide = graph.push(Op::Cast(over), vec![x]).unwrap();
+            let back = graph.push(Op::Cast(from), vec![wide]).unwrap();
+            graph.roots.push(back);
+            simplify(&graph).unwrap().without_dead_code().unwrap().nodes.len()
+        };
+        assert_eq!(through(DType::F16, DType::F32), 1);
+        assert_eq!(through(DType::BF16, DType::F32), 1);
+        assert_eq!(through(DType::F32, DType::F16), 3);
     }
 }
