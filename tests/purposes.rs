@@ -12,7 +12,7 @@ use ocelli::{Buffer, Executor, Session, Shape, TensorType, Work};
 type Line = (Vec<String>, String);
 
 /// Plans each run, and computes nothing.
-struct Planner(Arc<Mutex<Vec<Line>>>);
+struct Planner(Arc<Mutex<Vec<Line>>>, PlanOptions);
 
 impl Executor for Planner {
     fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
@@ -33,7 +33,7 @@ impl Executor for Planner {
 
     fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
         let graph = work.key.expand()?;
-        let plan = plan(&graph, PlanOptions::default())?;
+        let plan = plan(&graph, self.1)?;
         *self.0.lock().unwrap() = plan.launches.iter().map(|launch| line(work, &launch.purpose)).collect();
         Ok(graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
     }
@@ -50,11 +50,12 @@ fn line(work: &Work, purpose: &ocelli::plan::Purpose) -> Line {
 /// The launches of a training step, of the optimizer too, of what `network` makes of a batch of images.
 fn training_step(
     precision: Precision,
+    options: PlanOptions,
     images: [usize; 4],
     network: impl FnOnce(&Params) -> Box<dyn Fn(&Tensor) -> Tensor>,
 ) -> Vec<Line> {
     let lines = Arc::default();
-    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines))));
+    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines), options)));
     device.set_precision(precision);
     let params = Params::new(&device, Seed(1));
     let network = network(&params);
@@ -69,7 +70,9 @@ fn training_step(
 
 /// The launches of a training step of a residual block with a projection, after a stem.
 fn residual_block(precision: Precision) -> Vec<Line> {
-    training_step(precision, [16, 56, 56, 8], |params| {
+    // Which work a convolution takes over is chosen by times; here each has its own launch.
+    let options = PlanOptions { fuse_convolutions: false, ..Default::default() };
+    training_step(precision, options, [16, 56, 56, 8], |params| {
         let conv = |name: &str, from, to, kernel, stride| {
             let config =
                 Conv2dConfig { kernel, stride, padding: kernel / 2, bias: false, ..Default::default() };
@@ -103,8 +106,7 @@ fn launches_of_a_training_step_name_their_layers() {
         };
         let convolutions = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer1.0.downsample.0"];
         for layer in convolutions {
-            let forward = ["convolution", "convolution + statistics"];
-            assert_eq!(forward.iter().map(|pattern| serves(layer, pattern)).sum::<usize>(), 1, "{lines:#?}");
+            assert_eq!(serves(layer, "convolution"), 1, "{lines:#?}");
             assert_eq!(serves(layer, "convolution's filter gradient"), 1, "{layer} {lines:#?}");
             // Nobody needs the gradient of the images.
             let wanted = usize::from(layer != "conv1");
@@ -132,7 +134,7 @@ fn launches_of_a_training_step_name_their_layers() {
 #[test]
 fn every_convolution_and_norm_of_a_resnet_is_named() {
     let mut layers = Vec::new();
-    let lines = training_step(Precision::mixed_f16(), [2, 64, 64, 3], |params| {
+    let lines = training_step(Precision::mixed_f16(), PlanOptions::default(), [2, 64, 64, 3], |params| {
         let net = ocelli::models::resnet50(params, Default::default()).unwrap();
         let names = params.all().into_iter().map(|state| state.name().to_owned());
         layers.extend(names.filter_map(|name| Some(name.strip_suffix(".weight")?.to_owned())));
@@ -150,7 +152,8 @@ fn every_convolution_and_norm_of_a_resnet_is_named() {
         } else if layer == "fc" {
             assert_eq!(of("matmul"), 3, "{lines:#?}");
         } else {
-            assert!(of("batch norm") >= 2 && of("channel sums") >= 1, "{layer}: {lines:#?}");
+            // Forward it may be done before the next convolution, in its launch.
+            assert!(of("gradient: batch norm") >= 1 && of("channel sums") >= 1, "{layer}: {lines:#?}");
         }
     }
 }
@@ -158,7 +161,7 @@ fn every_convolution_and_norm_of_a_resnet_is_named() {
 #[test]
 fn a_session_names_the_layers_of_what_it_made_of_the_weights() {
     let lines = Arc::default();
-    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines))));
+    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines), PlanOptions::default())));
     let params = Params::new(&device, Seed(1));
     let net = ocelli::models::resnet18(&params, Default::default()).unwrap();
     params.eval();

@@ -120,7 +120,7 @@ def main():
         sys.exit("no case bears this name")
     budget = Budget(float(os.environ.get("BUDGET") or 0))
     pairs, left_out, machines, cold = [], [], {}, {}
-    print(HEADER)
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as caches:
         caches = Path(caches)
         files = {side: open(out / f"resnet-{side}.jsonl", "w") for side in ("pytorch", "ocelli")}

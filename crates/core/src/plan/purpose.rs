@@ -155,6 +155,8 @@ impl<'a> Purposes<'a> {
             Op::Conv2d(_) | Op::FusedConv { .. } | Op::ConvBackwardData { .. } | Op::FusedMatmul(_) => {
                 self.weight(node.inputs[1])
             }
+            // Its scale and shift are those of the layer before; its own layer is that of the gradient it makes.
+            Op::FusedConvBackwardFilter { .. } => None,
             Op::Matmul(_) => self.weight(node.inputs[1]).or_else(|| self.state(node.inputs[0])),
             _ => node.inputs.iter().rev().find_map(|&input| self.state(input)),
         }
@@ -213,9 +215,9 @@ impl<'a> Purposes<'a> {
             };
         }
         let mut parts: Vec<&str> = Vec::new();
-        let mut casts = false;
+        let casts =
+            nodes.iter().filter(|&&id| matches!(self.graph.nodes[id as usize].op, Op::Cast(_))).count();
         for &id in nodes {
-            casts |= matches!(self.graph.nodes[id as usize].op, Op::Cast(_));
             let part = self.part(id as usize);
             parts.extend(part.filter(|part| !parts.contains(part)));
         }
@@ -226,10 +228,12 @@ impl<'a> Purposes<'a> {
             parts.remove(norm);
         }
         // Where nothing else is done, the steps themselves are named.
-        if parts.is_empty() && casts {
+        if parts.is_empty() && casts == nodes.len() {
             parts.push("cast");
         } else if parts.is_empty() && nodes.iter().all(|&id| self.is_per_channel(id)) {
             parts.push("values for each channel");
+        } else if parts.is_empty() && casts > 0 {
+            parts.push("cast");
         } else if parts.is_empty() {
             parts.extend(nodes.iter().map(|&id| self.graph.nodes[id as usize].op.name()));
             parts.dedup();
