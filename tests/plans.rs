@@ -1,4 +1,4 @@
-//! What the planner makes of a training step, held by numbers so that a regression shows. No GPU is needed.
+//! What the planner makes of a training step and of a session, held by numbers so that a regression shows. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::any::Any;
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use ocelli::codegen::{KernelSpec, MapSpec};
 use ocelli::graph::Graph;
-use ocelli::plan::{LaunchKind, Plan, PlanOptions, plan};
+use ocelli::plan::{LaunchKind, Plan, PlanOptions, lower, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, TensorType, Work};
+use ocelli::{Buffer, Executor, Shape, TensorType, Work};
 
 const BATCH: usize = 64;
 
@@ -105,4 +105,29 @@ fn biases_activations_and_their_gradients_are_one_launch_each() {
     // The masked gradient of each convolution's ReLU and the gradient of its bias are made in one pass.
     let masked = maps.iter().filter(|map| map.writes.len() == 1 && map.sums.len() == 1);
     assert_eq!(masked.count(), 3, "{maps:#?}");
+}
+
+/// Of the 57 launches of a run of ResNet-50, 53 are its convolutions, each with what follows it but the last:
+/// its bias, sum and ReLU go with the pooling. The others are the fourth channel of the image and its cast, both poolings,
+/// and the classifier.
+#[test]
+#[cfg(feature = "models")]
+fn a_session_launches_layers_and_nothing_else() {
+    for precision in [Precision::mixed_f16(), Precision::mixed_bf16(), Precision::Tf32] {
+        let graphs = Arc::new(Mutex::new(Vec::new()));
+        let device = Device::with_executor(Box::new(Expander(Arc::clone(&graphs))));
+        let params = Params::new(&device, Seed(1));
+        let net = ocelli::models::resnet50(&params, Default::default()).unwrap();
+        params.eval();
+        let image = TensorType::new(DType::F32, Shape::nhwc(1, 224, 224, 3));
+        let session = Session::new(&device, image, precision, move |x| net.forward(x)).unwrap();
+        drop(session);
+        let graph = graphs.lock().unwrap().pop().unwrap();
+        let plan = lower(&graph, PlanOptions::default()).unwrap();
+        let convolutions =
+            plan.launches.iter().filter(|launch| matches!(launch.kind, LaunchKind::Convolution(_)));
+        assert_eq!(convolutions.count(), 53);
+        let labels: Vec<&str> = plan.launches.iter().map(|launch| &*launch.label).collect();
+        assert_eq!(labels.len(), 57, "{precision:?}: {labels:#?}");
+    }
 }

@@ -101,6 +101,10 @@ impl Costs for AtAnyPrice<'_> {
         self.0.convolution(convolution)
     }
 
+    fn refuses_matmul(&self, launch: &MatmulLaunch) -> Result<Option<String>> {
+        self.0.refuses_matmul(launch)
+    }
+
     fn bytes(&self, bytes: usize) -> Result<f32> {
         self.0.bytes(bytes)
     }
