@@ -148,16 +148,26 @@ fn gradients_of_whole_programs_are_slopes() {
     }
 }
 
-/// Casts change nothing when nothing is rounded, and the loss scale is a power of two: every bit is the same.
+/// Casts change nothing when nothing is rounded, and the loss scale is a power of two: every bit of the loss, of the weights
+/// and of the running statistics is the same. The step's own states are others: `f16` has those of the loss scale.
 #[test]
 fn mixed_precision_means_the_same() {
     for seed in SEEDS {
         let (graph, bindings) = step(seed, Precision::F32);
-        let expected = run(&graph, &bindings, Rounding::None);
+        let of_program = forward(seed).1.states.len() as u32;
+        let of_program = |mut results: Results| {
+            results.updates.retain(|(state, _)| *state < of_program);
+            results.updates.sort_by_key(|(state, _)| *state);
+            results
+        };
+        let expected = of_program(run(&graph, &bindings, Rounding::None));
         for precision in [Precision::mixed_f16(), Precision::mixed_bf16()] {
             let (mixed, bindings) = step(seed, precision);
             verify(&mixed, "mixed precision").unwrap();
-            let found = run(&mixed, &bindings, Rounding::None);
+            let found = of_program(run(&mixed, &bindings, Rounding::None));
+            if !found.roots[0].values[0].is_finite() {
+                continue; // A step in f16 that is skipped, which random programs have on purpose.
+            }
             assert_eq!(found, expected, "seed {seed}, {precision:?}:\n{mixed}");
         }
     }
@@ -170,7 +180,9 @@ fn dead_code_changes_nothing() {
         let smaller = graph.without_dead_code().unwrap();
         verify(&smaller, "dead code").unwrap();
         assert!(smaller.nodes.len() <= graph.nodes.len());
-        assert_eq!(run(&smaller, &bindings, Rounding::Stored), run(&graph, &bindings, Rounding::Stored));
+        // As text, because what overflows is not equal to itself.
+        let results = |graph| format!("{:?}", run(graph, &bindings, Rounding::Stored));
+        assert_eq!(results(&smaller), results(&graph));
     }
 }
 
