@@ -55,7 +55,6 @@ impl Tuner {
             Some(tuner) => tuner,
             None => Tuner::new(gpu.cuda())?,
         };
-        let _shared = gpu.share_stream();
         kept.insert(tuner).time_all(gpu.cuda(), convolution, candidates)
     }
 
