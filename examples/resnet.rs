@@ -59,6 +59,7 @@ struct Options {
     /// Steps of an epoch of synthetic images
     #[arg(long, default_value_t = 100)]
     steps: usize,
+    /// What changes the weights
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerOption>,
     /// The highest learning rate: it rises over the first epochs and falls along half a cosine wave. The recipe's own is
@@ -284,7 +285,9 @@ impl Split {
         let folder = ImageFolder::open(directory)?;
         let classes = folder.classes().to_vec();
         let loader = if in_memory {
-            Loader::new(folder.into_memory(config.workers)?, transform, config)?
+            let memory = folder.into_memory(config.workers, config.damaged)?;
+            memory.left_out().iter().for_each(|error| eprintln!("left out: {error}"));
+            Loader::new(memory, transform, config)?
         } else {
             Loader::new(folder, transform, config)?
         };

@@ -193,7 +193,7 @@ fn images_in_memory_are_those_of_the_files() {
     let directory = small_set();
     let config = LoaderConfig { batch: 13, shuffle: true, workers: 2, ..Default::default() };
     let (transform, folder) = (Transform::cifar_training(8), ImageFolder::open(directory.path()).unwrap());
-    let memory = folder.clone().into_memory(3).unwrap();
+    let memory = folder.clone().into_memory(3, Damaged::Fail).unwrap();
     assert_eq!(memory.classes(), folder.classes());
     let memory = Loader::new(memory, transform, config).unwrap();
     assert_eq!(all(&memory, 2), all(&Loader::new(folder, transform, config).unwrap(), 2));
@@ -214,7 +214,13 @@ fn a_damaged_file_is_named_or_skipped() {
     assert!(matches!(&error, Error::Image { path, .. } if *path == bad), "{error}");
     assert!(batches.next().is_none());
     let folder = ImageFolder::open(directory.path()).unwrap();
-    assert!(folder.into_memory(2).unwrap_err().to_string().contains("1.png"));
+    let error = folder.clone().into_memory(2, Damaged::Fail).unwrap_err();
+    assert!(error.to_string().contains("1.png"), "{error}");
+    let memory = folder.into_memory(2, Damaged::Skip).unwrap();
+    assert_eq!((memory.len(), memory.left_out().len()), (12, 1));
+    assert!(memory.left_out()[0].to_string().contains("1.png"));
+    let labels: Vec<i32> = (0..12).map(|index| memory.label(index)).collect();
+    assert_eq!(labels, [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2]);
 
     let config = LoaderConfig { damaged: Damaged::Skip, ..config };
     let batches: Vec<Batch> =

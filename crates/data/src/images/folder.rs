@@ -5,12 +5,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use image::{ImageError, ImageReader};
 
+use super::loader::Damaged;
 use crate::{Error, Result};
 
 /// The file extensions of images, in small letters; files are told by them, and what is in them by their first bytes.
@@ -60,7 +62,10 @@ impl Rgb {
         let unreadable = |source| Error::Io { action: "read", path: path.into(), source };
         let reader = ImageReader::open(path).map_err(unreadable)?;
         let reader = reader.with_guessed_format().map_err(unreadable)?;
-        let decoded = reader.decode().map_err(|source| match source {
+        // Decoders are other people's code, fed with other people's data.
+        let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()))
+            .map_err(|_| Error::Unfit { path: path.into(), what: "its decoder panicked".into() })?;
+        let decoded = decoded.map_err(|source| match source {
             ImageError::IoError(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                 Error::Io { action: "read", path: path.into(), source }
             }
@@ -129,11 +134,11 @@ impl ImageFolder {
     }
 
     /// Decodes all images and keeps them: three bytes a pixel, for small sets. `workers` threads decode, 0 for as many
-    /// as the machine runs at once.
+    /// as the machine runs at once. Those that cannot be decoded are an error, or left out ([`Memory::left_out`]).
     ///
     /// # Errors
-    /// As [`Images::load`], for the first image that cannot be decoded.
-    pub fn into_memory(self, workers: usize) -> Result<Memory> {
+    /// As [`Images::load`], for the first image that cannot be decoded, unless such are skipped.
+    pub fn into_memory(mut self, workers: usize, damaged: Damaged) -> Result<Memory> {
         let next = AtomicUsize::new(0);
         let decode = || {
             let mut decoded = Vec::new();
@@ -141,7 +146,7 @@ impl ImageFolder {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(sample) = self.samples.get(index) else { return decoded };
                 let image = Rgb::read(&sample.path);
-                if image.is_err() {
+                if image.is_err() && damaged == Damaged::Fail {
                     next.store(self.samples.len(), Ordering::Relaxed);
                 }
                 decoded.push((index, image));
@@ -152,8 +157,19 @@ impl ImageFolder {
             threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
         });
         decoded.sort_by_key(|(index, _)| *index);
-        let images = decoded.into_iter().map(|(_, image)| image).collect::<Result<Vec<Rgb>>>()?;
-        Ok(Memory { folder: self, images })
+        let (mut samples, mut images, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, image) in decoded {
+            match image {
+                Ok(image) => {
+                    samples.push(self.samples[index].clone());
+                    images.push(image);
+                }
+                Err(error) if damaged == Damaged::Skip => left_out.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        self.samples = samples;
+        Ok(Memory { folder: self, images, left_out })
     }
 }
 
@@ -176,16 +192,22 @@ impl Images for ImageFolder {
 }
 
 /// The images of a folder, decoded.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Memory {
     folder: ImageFolder,
     images: Vec<Rgb>,
+    left_out: Vec<Error>,
 }
 
 impl Memory {
     /// The names of the classes, by label.
     pub fn classes(&self) -> &[String] {
         self.folder.classes()
+    }
+
+    /// What was wrong with the images that were left out.
+    pub fn left_out(&self) -> &[Error] {
+        &self.left_out
     }
 }
 

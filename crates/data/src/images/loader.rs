@@ -21,10 +21,10 @@ const CHUNK: usize = 16;
 /// What happens when an image cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Damaged {
-    /// The batch is an error that names the file, and the last one.
+    /// It is an error that names the file, and no more batches follow.
     #[default]
     Fail,
-    /// A black image labelled [`IGNORED`] takes its place, and [`Batch::damaged`] has the error.
+    /// A loader puts a black image labelled [`IGNORED`] in its place, and [`Batch::damaged`] has the error.
     Skip,
 }
 
@@ -303,7 +303,7 @@ impl Work {
     /// Appends an image's pixels and returns its label.
     fn image(&self, index: usize, transformer: &mut Transformer, pixels: &mut Vec<u8>) -> Result<i32> {
         let unfit = |what| Error::Unfit { path: self.images.name(index), what };
-        // Decoders are other people's code, fed with other people's data.
+        // What loads images may be anybody's; a thread that ends early would be waited for without end.
         let image = catch_unwind(AssertUnwindSafe(|| self.images.load(index)))
             .map_err(|_| unfit("its decoder panicked".into()))??;
         let mut random = Random::new(self.config.seed, Use::Augmentation, self.epoch, index);
