@@ -232,6 +232,21 @@ fn a_damaged_file_is_named_or_skipped() {
     assert_eq!(batches.iter().map(Batch::count).sum::<usize>(), 12);
 }
 
+/// Cut short anywhere, a JPEG file is an error: half an image is no sample.
+#[test]
+fn a_jpeg_cut_short_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jpg");
+    let noise = RgbImage::from_fn(64, 64, |x, y| Pixel([(x * y % 251) as u8, (x * 7 % 256) as u8, y as u8]));
+    noise.save(&path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert!(Rgb::read(&path).is_ok());
+    for share in [1, 4, 7] {
+        fs::write(&path, &bytes[..bytes.len() * share / 8]).unwrap();
+        assert!(matches!(Rgb::read(&path), Err(Error::Image { .. })), "{share}/8 of the file");
+    }
+}
+
 #[test]
 fn what_is_no_image_at_all_is_an_error() {
     let directory = small_set();
