@@ -28,6 +28,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use half::{bf16, f16};
 use ocelli::models::{NAMES, ResNet, ResNetConfig};
+use ocelli::plan::PlanOptions;
 use ocelli::prelude::*;
 use ocelli::{Ceilings, Explanation, Gpu, PlanReport, Session, Shape, TensorType};
 use serde_json::{Map, Value, json};
@@ -60,6 +61,9 @@ struct Options {
     /// How images are given
     #[arg(long, value_enum, default_value_t = Images::Loader)]
     images: Images,
+    /// Let the backward pass make cheap activations again instead of keeping them
+    #[arg(long)]
+    save_memory: bool,
     /// Print where the time of each case goes, launch by launch
     #[arg(long)]
     explain: bool,
@@ -261,6 +265,9 @@ impl Case {
         if options.explain {
             command.arg("--explain");
         }
+        if options.save_memory {
+            command.arg("--save-memory");
+        }
         // The driver keeps what it compiles, too.
         command.env("OCELLI_CACHE", cache).env("CUDA_CACHE_PATH", cache.join("driver"));
         let output = command.stderr(Stdio::inherit()).output()?;
@@ -275,9 +282,16 @@ impl Case {
         serde_json::from_str(last).with_context(|| format!("{self} printed {last:?}"))
     }
 
+    /// What identifies the case among the results of a card.
+    fn case(&self, options: &Options) -> String {
+        let saving = if options.save_memory { ", saving memory" } else { "" };
+        format!("{}, batch {}{saving}", self.model, self.batch)
+    }
+
     /// Runs the case here.
     fn run(&self, run: Run, options: &Options, started: Instant) -> Result<Value> {
-        let device = Device::new(0)?;
+        let plan = PlanOptions { save_memory: options.save_memory, ..PlanOptions::default() };
+        let device = Device::with_plan_options(0, plan)?;
         device.set_precision(self.precision);
         let mut measured = match self.kind {
             Kind::Train => self.train(&device, run, options, started)?,
@@ -290,8 +304,7 @@ impl Case {
             ("model".into(), json!(self.model)),
             ("batch".into(), json!(self.batch)),
             ("images".into(), json!(self.image_type(options).to_string())),
-            // What identifies a case in the card's file.
-            ("case".into(), json!(format!("{}, batch {}", self.model, self.batch))),
+            ("case".into(), json!(self.case(options))),
             ("direction".into(), json!(self.kind.name())),
             ("type".into(), json!(type_name(self.precision))),
         ]);

@@ -20,6 +20,7 @@ use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use ocelli::data::images::{Batch, Damaged, ImageFolder, Loader, LoaderConfig, Transform};
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
+use ocelli::plan::PlanOptions;
 use ocelli::prelude::*;
 use ocelli::{LaunchTime, MixSampler, cuda, cudnn};
 
@@ -96,6 +97,9 @@ struct Options {
     /// Seeds the initial values, the order of the images and their augmentation
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Let the backward pass make cheap activations again instead of keeping them: a little slower, in less memory
+    #[arg(long)]
+    save_memory: bool,
     /// Give the same bits in every run
     #[arg(long)]
     deterministic: bool,
@@ -564,7 +568,8 @@ fn main() -> Result<()> {
     if let Some(library) = missing.first() {
         bail!("{library} not found: `ocelli doctor` says where it was looked for and how to install it");
     }
-    let device = Device::new(options.device)?;
+    let plan = PlanOptions { save_memory: options.save_memory, ..PlanOptions::default() };
+    let device = Device::with_plan_options(options.device, plan)?;
     device.set_precision(match options.precision {
         Type::F16 => Precision::mixed_f16(),
         Type::Bf16 => Precision::mixed_bf16(),

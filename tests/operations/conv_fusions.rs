@@ -75,7 +75,12 @@ fn statistics() {
         let more = [positive(&[k]).f32(), numbers(&[k]).f32()];
         let fits = x[3] % 8 == 0 && k % 8 == 0 && conv.groups == 1 && w[1] < 7;
         let planned = |dtype: DType, report: &PlanReport| {
-            fused(report, "statistics", usize::from(fits && dtype == DType::F16))
+            // A first convolution over blocks of pixels has channels and taps that fit.
+            let blocks = report
+                .decisions
+                .iter()
+                .any(|decision| decision.fused && decision.pattern == "space to depth");
+            fused(report, "statistics", usize::from((fits || blocks) && dtype == DType::F16))
         };
         for (name, output) in [("normalised", 0), ("mean", 1), ("variance", 2)] {
             let build = |x: &[Tensor]| {

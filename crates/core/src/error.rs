@@ -25,6 +25,20 @@ pub enum Error {
         /// The user's line.
         origin: Origin,
     },
+    /// The memory of a plan does not fit on the GPU.
+    #[error(
+        "the plan needs {} MiB for what lives within a step, the largest of it {largest}: {source}. A smaller batch, \
+         16 bits or `PlanOptions::save_memory` need less",
+        arena >> 20
+    )]
+    PlanTooLarge {
+        /// Bytes of what lives within a step.
+        arena: usize,
+        /// The largest tensors, with their sizes and what makes them.
+        largest: String,
+        /// What the allocation failed with.
+        source: ocelli_cuda::Error,
+    },
     /// An operand has an element type that the operation does not take.
     #[error("{operation}: an operand is {found}, but {rule} (at {origin})")]
     TypeMismatch {

@@ -102,7 +102,7 @@ impl BoundPlan {
         let workspace_bytes = prepared.iter().map(Prepared::workspace_bytes).max().unwrap_or(0);
         let _shared = gpu.share_stream();
         let device = gpu.cuda();
-        let arena = device.alloc(plan.arena_bytes)?;
+        let arena = device.alloc(plan.arena_bytes).map_err(|error| too_large(&plan, error))?;
         let workspace = device.alloc(workspace_bytes)?;
         let block = Block::new(device, work, ring)?;
         let mut binder =
@@ -272,6 +272,14 @@ impl Prepared {
             Prepared::Copy(bytes) => format!("copy of {bytes} bytes"),
         }
     }
+}
+
+/// Out of memory, with what takes it.
+fn too_large(plan: &Plan, error: ocelli_cuda::Error) -> Error {
+    if !matches!(error, ocelli_cuda::Error::OutOfMemory { .. }) {
+        return error.into();
+    }
+    Error::PlanTooLarge { arena: plan.arena_bytes, largest: plan.largest(5), source: error }
 }
 
 fn partial_bytes(scratch: &Scratch) -> usize {

@@ -357,7 +357,7 @@ impl Executor for Gpu {
 
 fn is_out_of_memory(error: &Error) -> bool {
     match error {
-        Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. }) => true,
+        Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. }) | Error::PlanTooLarge { .. } => true,
         Error::Cudnn(ocelli_cudnn::Error::Cuda(ocelli_cuda::Error::OutOfMemory { .. })) => true,
         Error::Execution { source, .. } => is_out_of_memory(source),
         _ => false,

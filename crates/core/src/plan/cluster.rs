@@ -139,6 +139,7 @@ pub fn cluster(graph: &Graph, options: PlanOptions) -> Clusters {
         }
     }
     if options.fuse {
+        building.join_readers();
         building.gather_casts();
     }
     let mut clusters = building.finish();
@@ -354,6 +355,37 @@ impl<'a> Building<'a> {
             stack.extend(self.reads[unit].iter().copied().filter(|&next| seen.insert(next)));
         }
         false
+    }
+
+    /// Joins large pointwise units that wait for the same tensor, so that it is read once: the gradients of the two
+    /// normalisations that a sum has, say.
+    fn join_readers(&mut self) {
+        for id in 0..self.graph.nodes.len() {
+            let value = Value { node: id as u32, output: 0 };
+            if self.graph.nodes[id].outputs[0].shape.elements() <= SMALL {
+                continue;
+            }
+            let waiting: BTreeSet<usize> = self.readers[id]
+                .iter()
+                .filter_map(|&reader| match self.places[reader] {
+                    Place::Unit(unit) if self.waits_for(unit, value) => Some(unit),
+                    _ => None,
+                })
+                .collect();
+            let mut units = waiting.into_iter();
+            let Some(first) = units.next() else { continue };
+            units.for_each(|unit| _ = self.try_merge(first, unit));
+        }
+    }
+
+    /// Whether a unit is pointwise work, and of what it reads elsewhere than per channel this tensor is made last.
+    fn waits_for(&self, unit: usize, value: Value) -> bool {
+        let Some(space) = self.units[unit].space else { return false };
+        let large =
+            |input: &&Value| self.graph.ty(**input).shape.elements() * 4 > space.iter().product::<usize>();
+        let pointwise =
+            self.units[unit].nodes.iter().all(|&id| self.graph.nodes[id as usize].op.is_pointwise());
+        pointwise && self.inputs[unit].iter().filter(large).max() == Some(&value)
     }
 
     /// Makes one unit of all units that only cast a state: with mixed precision every parameter has one.

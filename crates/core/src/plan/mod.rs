@@ -85,6 +85,23 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
 }
 
+impl Plan {
+    /// The largest tensors that live within a step, in words: sizes, types and what makes them.
+    pub fn largest(&self, count: usize) -> String {
+        let in_arena = |spec: &BufferSpec| matches!(spec.class, BufferClass::Arena(_));
+        let mut ids: Vec<BufferId> = (0..self.buffers.len() as BufferId).collect();
+        ids.retain(|&id| in_arena(&self.buffers[id as usize]));
+        ids.sort_by_key(|&id| std::cmp::Reverse(self.buffers[id as usize].ty.bytes()));
+        let words = |&id: &BufferId| {
+            let ty = self.buffers[id as usize].ty;
+            let maker = self.launches.iter().find(|launch| launch.writes.contains(&id));
+            let maker = maker.map_or("nothing", |launch| launch.label.as_str());
+            format!("{ty} of {:.1} MiB ({maker})", ty.bytes() as f64 / f64::from(1 << 20))
+        };
+        ids.iter().take(count).map(words).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Plans a whole graph (see [`crate::WorkKey::expand`]).
 ///
 /// # Errors
