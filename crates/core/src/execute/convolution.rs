@@ -238,6 +238,10 @@ impl Costs for Measured<'_> {
             return Ok(Cost::Refused(reason.into()));
         }
         let Measured { gpu, precision, deterministic } = *self;
+        // Blocks add to cuDNN's sums as they come.
+        if deterministic && convolution.fusion.statistics {
+            return Ok(Cost::Refused("the statistics are not the same bits every time".into()));
+        }
         match choose(gpu, Wanted { convolution: *convolution, precision, deterministic }) {
             Ok(Chosen { microseconds: Some(time), .. }) => Ok(Cost::Microseconds(time)),
             Ok(_) => self.analytic().convolution(convolution),
