@@ -1,7 +1,6 @@
 //! What convolutions take over in the plans of ResNet-50. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 use ocelli::codegen::KernelSpec;
@@ -9,43 +8,7 @@ use ocelli::models::{ResNet, ResNetConfig, resnet50};
 use ocelli::ops::{ConvFusion, Op};
 use ocelli::plan::{Convolution, ConvolutionKind, LaunchKind, Plan, PlanOptions, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, TensorType, Work};
-
-/// Plans each run for a described GPU, and computes nothing.
-struct Planning(Arc<Mutex<Vec<Plan>>>, PlanOptions);
-
-impl Executor for Planning {
-    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
-        Ok(Arc::new(()))
-    }
-
-    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
-        Ok(Arc::clone(buffer))
-    }
-
-    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
-        Ok(vec![0; ty.bytes()])
-    }
-
-    fn assign(&self, _: &Buffer, _: &Buffer, _: TensorType) -> Result<()> {
-        Ok(())
-    }
-
-    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
-        let options = self.1;
-        let graph = work.key.expand_for(options)?;
-        self.0.lock().unwrap().push(plan(&graph, options)?);
-        Ok(graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
+use ocelli_oracle::shape_device;
 
 /// The plan of what is done with ResNet-50 and images of this many channels.
 fn plan_of(precision: Precision, channels: usize, run: impl Fn(&Params, &ResNet, &Tensor)) -> Plan {
@@ -58,8 +21,12 @@ fn plan_with(
     channels: usize,
     run: impl Fn(&Params, &ResNet, &Tensor),
 ) -> Plan {
-    let plans = Arc::new(Mutex::new(Vec::new()));
-    let device = Device::with_executor(Box::new(Planning(Arc::clone(&plans), options)));
+    let plans = Arc::<Mutex<Vec<Plan>>>::default();
+    let kept = Arc::clone(&plans);
+    let device = shape_device(move |work| {
+        kept.lock().unwrap().push(plan(&work.key.expand_for(options)?, options)?);
+        Ok(())
+    });
     device.set_precision(precision);
     let params = Params::new(&device, Seed(1));
     let net = resnet50(&params, ResNetConfig::default()).unwrap();

@@ -1,53 +1,31 @@
 //! What the planner makes of a training step and of a session, held by numbers so that a regression shows. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 use ocelli::codegen::{KernelSpec, MapSpec};
 use ocelli::graph::Graph;
 use ocelli::plan::{LaunchKind, Plan, PlanOptions, lower, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, Shape, TensorType, Work};
+use ocelli::{Shape, TensorType};
+use ocelli_oracle::shape_device;
 
 const BATCH: usize = 64;
 
-/// Keeps the whole graph of each run, and computes nothing.
-struct Expander(Arc<Mutex<Vec<Graph>>>);
-
-impl Executor for Expander {
-    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
-        Ok(Arc::new(()))
-    }
-
-    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
+/// A device that computes nothing, and the whole graphs of what it was asked to do.
+fn device() -> (Device, Arc<Mutex<Vec<Graph>>>) {
+    let graphs = Arc::<Mutex<Vec<Graph>>>::default();
+    let kept = Arc::clone(&graphs);
+    let device = shape_device(move |work| {
+        kept.lock().unwrap().push(work.key.expand()?);
         Ok(())
-    }
-
-    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
-        Ok(Arc::clone(buffer))
-    }
-
-    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
-        Ok(vec![0; ty.bytes()])
-    }
-
-    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
-        let graph = work.key.expand()?;
-        let roots = graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect();
-        self.0.lock().unwrap().push(graph);
-        Ok(roots)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
+    });
+    (device, graphs)
 }
 
 /// A training step of the network of `examples/mnist.rs`, planned.
 fn mnist_step(precision: Precision, options: PlanOptions) -> Plan {
-    let graphs = Arc::new(Mutex::new(Vec::new()));
-    let device = Device::with_executor(Box::new(Expander(Arc::clone(&graphs))));
+    let (device, graphs) = device();
     device.set_precision(precision);
     let params = Params::new(&device, Seed(1));
     let conv1 = Conv2d::new(&params / "conv1", 1, 32, Conv2dConfig::default()).unwrap();
@@ -114,8 +92,7 @@ fn biases_activations_and_their_gradients_are_one_launch_each() {
 #[cfg(feature = "models")]
 fn a_session_launches_layers_and_nothing_else() {
     for precision in [Precision::mixed_f16(), Precision::mixed_bf16(), Precision::Tf32] {
-        let graphs = Arc::new(Mutex::new(Vec::new()));
-        let device = Device::with_executor(Box::new(Expander(Arc::clone(&graphs))));
+        let (device, graphs) = device();
         let params = Params::new(&device, Seed(1));
         let net = ocelli::models::resnet50(&params, Default::default()).unwrap();
         params.eval();

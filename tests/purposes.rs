@@ -1,46 +1,26 @@
 //! Launches name the layers that they serve. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 use ocelli::plan::{PlanOptions, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, Session, Shape, TensorType, Work};
+use ocelli::{Session, Shape, TensorType, Work};
+use ocelli_oracle::shape_device;
 
 /// What a launch is for: the states of its layers by name, and its pattern.
 type Line = (Vec<String>, String);
 
-/// Plans each run, and computes nothing.
-struct Planner(Arc<Mutex<Vec<Line>>>, PlanOptions);
-
-impl Executor for Planner {
-    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
-        Ok(Arc::new(()))
-    }
-
-    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
+/// A device that computes nothing, and the launches of what it was last asked to do.
+fn device(options: PlanOptions) -> (Device, Arc<Mutex<Vec<Line>>>) {
+    let lines = Arc::<Mutex<Vec<Line>>>::default();
+    let kept = Arc::clone(&lines);
+    let device = shape_device(move |work| {
+        let plan = plan(&work.key.expand()?, options)?;
+        *kept.lock().unwrap() = plan.launches.iter().map(|launch| line(work, &launch.purpose)).collect();
         Ok(())
-    }
-
-    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
-        Ok(Arc::clone(buffer))
-    }
-
-    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
-        Ok(vec![0; ty.bytes()])
-    }
-
-    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
-        let graph = work.key.expand()?;
-        let plan = plan(&graph, self.1)?;
-        *self.0.lock().unwrap() = plan.launches.iter().map(|launch| line(work, &launch.purpose)).collect();
-        Ok(graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
+    });
+    (device, lines)
 }
 
 fn line(work: &Work, purpose: &ocelli::plan::Purpose) -> Line {
@@ -54,8 +34,7 @@ fn training_step(
     images: [usize; 4],
     network: impl FnOnce(&Params) -> Box<dyn Fn(&Tensor) -> Tensor>,
 ) -> Vec<Line> {
-    let lines = Arc::default();
-    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines), options)));
+    let (device, lines) = device(options);
     device.set_precision(precision);
     let params = Params::new(&device, Seed(1));
     let network = network(&params);
@@ -160,8 +139,7 @@ fn every_convolution_and_norm_of_a_resnet_is_named() {
 
 #[test]
 fn a_session_names_the_layers_of_what_it_made_of_the_weights() {
-    let lines = Arc::default();
-    let device = Device::with_executor(Box::new(Planner(Arc::clone(&lines), PlanOptions::default())));
+    let (device, lines) = device(PlanOptions::default());
     let params = Params::new(&device, Seed(1));
     let net = ocelli::models::resnet18(&params, Default::default()).unwrap();
     params.eval();

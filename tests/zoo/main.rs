@@ -6,7 +6,6 @@
 
 mod rule;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -15,44 +14,12 @@ use ocelli::init::{Fan, Init};
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::{PlanOptions, plan};
 use ocelli::prelude::*;
-use ocelli::{Buffer, Executor, TensorType, Work};
+use ocelli_oracle::shape_device;
 use serde_json::Value;
 
-/// Knows shapes, keeps no values, and keeps the whole graph of each run.
-#[derive(Clone, Default)]
-struct Shapes(Arc<Mutex<Vec<Graph>>>);
-
-impl Executor for Shapes {
-    fn upload(&self, _: TensorType, _: &[u8]) -> Result<Buffer> {
-        Ok(Arc::new(()))
-    }
-
-    fn overwrite(&self, _: &Buffer, _: TensorType, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn duplicate(&self, buffer: &Buffer, _: TensorType) -> Result<Buffer> {
-        Ok(Arc::clone(buffer))
-    }
-
-    fn download(&self, _: &Buffer, ty: TensorType) -> Result<Vec<u8>> {
-        Ok(vec![0; ty.bytes()])
-    }
-
-    fn run(&self, work: &Work) -> Result<Vec<Buffer>> {
-        let graph = work.key.expand()?;
-        let roots = graph.roots.iter().map(|_| Arc::new(()) as Buffer).collect();
-        self.0.lock().unwrap().push(graph);
-        Ok(roots)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
+/// A device that knows shapes, and keeps no values.
 fn shapes() -> Device {
-    Device::with_executor(Box::new(Shapes::default()))
+    shape_device(|_| Ok(()))
 }
 
 fn golden() -> Value {
@@ -243,8 +210,12 @@ fn four_channels_are_three_and_one_of_zeros() {
 #[test]
 fn padding_to_four_channels_costs_no_launch() {
     let launches = |images: &dyn Fn(&Device) -> Result<Tensor>| {
-        let executor = Shapes::default();
-        let device = Device::with_executor(Box::new(executor.clone()));
+        let graphs = Arc::<Mutex<Vec<Graph>>>::default();
+        let kept = Arc::clone(&graphs);
+        let device = shape_device(move |work| {
+            kept.lock().unwrap().push(work.key.expand()?);
+            Ok(())
+        });
         device.set_precision(Precision::mixed_f16());
         let params = Params::zeroed(&device);
         let net = ResNet::by_name("resnet18", &params, ResNetConfig::default()).unwrap();
@@ -252,7 +223,7 @@ fn padding_to_four_channels_costs_no_launch() {
         let logits = net.forward(&images(&device).unwrap()).unwrap();
         let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
         Sgd::new(&params, SgdConfig::default()).minimize(&loss).unwrap();
-        let graph = executor.0.lock().unwrap().pop().unwrap();
+        let graph = graphs.lock().unwrap().pop().unwrap();
         let labels = plan(&graph, PlanOptions::default()).unwrap().launches.into_iter();
         labels.map(|launch| launch.label).filter(|label| label.contains("[2, 32, 32, ")).collect()
     };

@@ -37,4 +37,4 @@ pub use minimise::minimise;
 pub use plan::interpret_plan;
 pub use program::{RandomProgram, training_step};
 pub use random::Random;
-pub use record::{Recorder, recording_device};
+pub use record::{Recorder, recording_device, shape_device};
