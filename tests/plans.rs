@@ -70,6 +70,16 @@ fn a_training_step_of_mnist_needs_no_more_memory_than_it_did() {
     );
 }
 
+/// What an allocation that fails is explained with.
+#[test]
+fn a_plan_names_its_largest_tensors() {
+    let largest = mnist_step(Precision::F32, PlanOptions::default()).largest(2);
+    let named: Vec<&str> = largest.split("), ").collect();
+    // [64, 24, 24, 64] of four bytes, by the second convolution and on the way back.
+    assert_eq!(named.len(), 2, "{largest}");
+    assert!(named.iter().all(|tensor| tensor.starts_with("f32[64, 24, 24, 64] of 9.0 MiB (")), "{largest}");
+}
+
 #[test]
 fn biases_activations_and_their_gradients_are_one_launch_each() {
     let maps: Vec<MapSpec> = mnist_step(Precision::F32, PlanOptions::default())
