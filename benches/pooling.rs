@@ -30,9 +30,17 @@ fn max_pool(bench: &mut Bench, dtype: DType, windows: Windows, [size, channels]:
     forward.output(result);
     bench.case(case("forward"), forward)?;
 
+    // What a training step runs: the places of the largest values are kept, and gradients go there.
+    let mut places = Program::default();
+    let input = places.input(dtype, x);
+    let result = places.push(Op::MaxPoolWithPlaces(MaxPool(windows)), vec![input])?;
+    places.output(result);
+    places.output(result.output(1));
+    bench.case(case("forward with places"), places)?;
+
     let mut backward = Program::default();
-    let inputs = [x, y, y].map(|shape| backward.input(dtype, shape)).to_vec();
-    let result = backward.push(Op::MaxPoolGrad(MaxPool(windows)), inputs)?;
+    let inputs = vec![backward.input(dtype, y), backward.input(DType::U8, y)];
+    let result = backward.push(Op::MaxPoolGradAtPlaces { pool: MaxPool(windows), input: x }, inputs)?;
     backward.output(result);
     bench.case(case("backward"), backward)
 }

@@ -338,6 +338,13 @@ impl Case {
         }
     }
 
+    fn network(&self, device: &Device) -> Result<(Params, ResNet)> {
+        let params = Params::new(device, Seed(1));
+        let config = ResNetConfig { classes: CLASSES, ..Default::default() };
+        let net = ResNet::by_name(self.model, &params, config)?;
+        Ok((params, net))
+    }
+
     fn train(
         &self,
         device: &Device,
@@ -345,9 +352,7 @@ impl Case {
         options: &Options,
         started: Instant,
     ) -> Result<Map<String, Value>> {
-        let params = Params::new(device, Seed(1));
-        let net =
-            ResNet::by_name(self.model, &params, ResNetConfig { classes: CLASSES, ..Default::default() })?;
+        let (params, net) = self.network(device)?;
         let config = SgdConfig { lr: 0.1, momentum: 0.9, weight_decay: 5e-5, ..Default::default() };
         let mut sgd = Sgd::new(&params, config);
         let images = self.images(device, options)?;
@@ -396,9 +401,7 @@ impl Case {
         options: &Options,
         started: Instant,
     ) -> Result<Map<String, Value>> {
-        let params = Params::new(device, Seed(1));
-        let net =
-            ResNet::by_name(self.model, &params, ResNetConfig { classes: CLASSES, ..Default::default() })?;
+        let (params, net) = self.network(device)?;
         params.eval();
         let ty = self.image_type(options);
         let network = move |images: &Tensor| net.forward(&images.cast(DType::F32)?);

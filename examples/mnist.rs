@@ -8,15 +8,19 @@
 //! cargo run --release --example mnist -- --data generated   digits drawn by the program itself, no network needed
 //! ```
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+use ocelli::cuda;
 use ocelli::data::{Error as DataError, mnist};
 use ocelli::prelude::*;
-use ocelli::{LaunchTime, cuda, cudnn};
+
+use common::{print_json, print_profile, progress_bar, style};
 
 #[derive(Parser)]
 #[command(about = "Trains a convolutional network on MNIST")]
@@ -198,7 +202,12 @@ fn main() -> Result<()> {
         println!("\n{explanation}");
     }
     if options.json {
-        print_json(&device, accuracy, &seconds, first_batch.unwrap_or_default())?;
+        let results = serde_json::json!({
+            "accuracy": accuracy,
+            "seconds_per_epoch": seconds,
+            "seconds_to_first_batch": first_batch.unwrap_or_default(),
+        });
+        print_json(&device, results)?;
     }
     Ok(())
 }
@@ -285,61 +294,10 @@ fn download(directory: &Path) -> std::result::Result<(), DataError> {
     result
 }
 
-fn progress_bar(steps: usize, epoch: usize, epochs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(steps as u64);
-    bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} {msg}"));
-    bar.set_prefix(format!("epoch {}/{epochs}", epoch + 1));
-    bar
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
-}
-
 fn print_confusion(confusion: &[[u32; 10]; 10]) {
     println!("\nconfusion (rows: the digit, columns: what it was taken for)");
     println!("     {}", (0..10).map(|digit| format!("{digit:>5}")).collect::<String>());
     for (digit, row) in confusion.iter().enumerate() {
         println!("{digit:>5}{}", row.iter().map(|count| format!("{count:>5}")).collect::<String>());
     }
-}
-
-fn print_profile(device: &Device) -> Result<()> {
-    let gpu = device.gpu().context("the device is no GPU")?;
-    let (Some(plan), Some(times)) =
-        (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?)
-    else {
-        return Ok(());
-    };
-    println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);
-    println!("arena {} bytes, workspace {} bytes", plan.arena_bytes, plan.workspace_bytes);
-    for LaunchTime { launch, microseconds, .. } in times.launches {
-        println!("{microseconds:8.2} us  {:60} {}", launch.label, launch.how);
-    }
-    println!("{:?}", gpu.counters());
-    Ok(())
-}
-
-fn print_json(device: &Device, accuracy: f64, seconds: &[f64], first_batch: f64) -> Result<()> {
-    let gpu = device.gpu().context("the device is no GPU")?;
-    let properties = gpu.cuda().properties();
-    let version: cudnn::Version = gpu.cudnn()?.version();
-    let (major, minor) = cuda::kernel::nvrtc_version()?;
-    let line = serde_json::json!({
-        "accuracy": accuracy,
-        "seconds_per_epoch": seconds,
-        "seconds_to_first_batch": first_batch,
-        "peak_memory_bytes": gpu.memory()?.peak,
-        "gpu": properties.name,
-        "versions": {
-            "ocelli": env!("CARGO_PKG_VERSION"),
-            "driver": properties.driver_version.to_string(),
-            "cudnn": version.to_string(),
-            "nvrtc": format!("{major}.{minor}"),
-        },
-    });
-    println!("{line}");
-    Ok(())
 }

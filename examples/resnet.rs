@@ -9,6 +9,8 @@
 //! `cifar10` and `imagenet` are directories with `train/<class>/<name>.jpg` and `test/<class>/..` or `val/<class>/..`;
 //! `datasets.md` says where such sets come from. A recipe sets what is not asked for otherwise.
 
+mod common;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
@@ -17,12 +19,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use ocelli::data::images::{Batch, Damaged, ImageFolder, Loader, LoaderConfig, Transform};
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::PlanOptions;
 use ocelli::prelude::*;
-use ocelli::{LaunchTime, MixSampler, cuda, cudnn};
+use ocelli::{MixSampler, cuda};
+
+use common::{print_json, print_profile, progress_bar};
 
 #[derive(Parser)]
 #[command(about = "Trains and evaluates a residual network on folders of images")]
@@ -647,7 +650,14 @@ fn main() -> Result<()> {
         println!("\n{explanation}");
     }
     if options.json {
-        print_json(&device, &settings.model, score, &speeds, first_batch.unwrap_or_default())?;
+        let results = serde_json::json!({
+            "model": settings.model,
+            "top1": score.top1,
+            "top5": score.top5,
+            "images_per_second": speeds,
+            "seconds_to_first_batch": first_batch.unwrap_or_default(),
+        });
+        print_json(&device, results)?;
     }
     Ok(())
 }
@@ -700,53 +710,4 @@ impl Curve {
     fn write(&mut self, line: &str) -> Result<()> {
         writeln!(self.file, "{line}").with_context(|| format!("{} cannot be written", self.path.display()))
     }
-}
-
-fn progress_bar(steps: usize, epoch: usize, epochs: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ");
-    let bar = ProgressBar::new(steps as u64).with_style(style);
-    bar.set_prefix(format!("epoch {}/{epochs}", epoch + 1));
-    bar
-}
-
-fn print_profile(device: &Device) -> Result<()> {
-    let gpu = device.gpu().context("the device is no GPU")?;
-    let (Some(plan), Some(times)) =
-        (gpu.report().into_iter().max_by_key(|plan| plan.launches.len()), gpu.profile()?)
-    else {
-        return Ok(());
-    };
-    println!("\none training step: {} launches, {:.1} us", plan.launches.len(), times.step_microseconds);
-    println!("arena {} bytes, workspace {} bytes", plan.arena_bytes, plan.workspace_bytes);
-    for LaunchTime { launch, microseconds, .. } in times.launches {
-        println!("{microseconds:8.2} us  {:60} {}", launch.label, launch.how);
-    }
-    println!("{:?}", gpu.counters());
-    Ok(())
-}
-
-fn print_json(device: &Device, model: &str, score: Score, speeds: &[f64], first_batch: f64) -> Result<()> {
-    let gpu = device.gpu().context("the device is no GPU")?;
-    let properties = gpu.cuda().properties();
-    let version: cudnn::Version = gpu.cudnn()?.version();
-    let (major, minor) = cuda::kernel::nvrtc_version()?;
-    let line = serde_json::json!({
-        "model": model,
-        "top1": score.top1,
-        "top5": score.top5,
-        "images_per_second": speeds,
-        "seconds_to_first_batch": first_batch,
-        "peak_memory_bytes": gpu.memory()?.peak,
-        "gpu": properties.name,
-        "versions": {
-            "ocelli": env!("CARGO_PKG_VERSION"),
-            "driver": properties.driver_version.to_string(),
-            "cudnn": version.to_string(),
-            "nvrtc": format!("{major}.{minor}"),
-        },
-    });
-    println!("{line}");
-    Ok(())
 }

@@ -16,6 +16,8 @@ import time
 import torch
 from torch import nn
 
+from common import captured
+
 IMAGES = 60_000
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
 
@@ -34,20 +36,6 @@ def network():
         nn.Dropout(0.5),
         nn.Linear(128, 10),
     ).cuda()
-
-
-def captured(step):
-    """The step as a CUDA graph, after warm-up on a stream of its own as PyTorch asks for."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(5):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
 
 
 def seconds_per_epoch(images, labels, batch, dtype, mode, epochs):

@@ -27,6 +27,8 @@ STARTED = time.perf_counter()
 import torch
 import torchvision
 
+from common import captured
+
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "tf32": torch.float32, "f32": torch.float32}
 COMPILED = ["default", "reduce-overhead", "max-autotune"]
 MODES = {"train": ["eager", "graph", *COMPILED], "infer": ["eager", "graph", *COMPILED, "max-autotune-freezing"]}
@@ -36,20 +38,6 @@ SAMPLES, CLASSES = 10, 1000
 def synchronize():
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def captured(step):
-    """The step as a CUDA graph, after warm-up on a stream of its own as PyTorch asks for."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(5):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
 
 
 def compiled(function, mode):

@@ -3,7 +3,7 @@
 //! Each block casts a chunk of one tensor, eight elements a thread and step. A table says which chunk is of which tensor
 //! and types; the source depends on the pairs of types that occur.
 
-use super::chunks::{THREADS, chunks};
+use super::chunks::{THREADS, chunks, kernel};
 use super::{Kernel, Target, prelude};
 use crate::error::Result;
 use crate::types::DType;
@@ -67,18 +67,7 @@ pub(super) fn generate(tensors: &[(usize, DType, DType)], target: &Target) -> Re
         .replace("@VECTOR", &VECTOR.to_string())
         .replace("@THREADS", &THREADS.to_string())
         .replace("@CASES", &pairs.iter().enumerate().map(case).collect::<String>());
-    let (name, source) = prelude::finish("cast_many", &body);
-    Ok(Kernel {
-        name,
-        source,
-        grid: [chunks.len() as u32, 1, 1],
-        block: [THREADS, 1, 1],
-        shared_bytes: 0,
-        scratch: Vec::new(),
-        constants,
-        pointer_table: true,
-        header: false,
-    })
+    Ok(kernel("cast_many", &body, &chunks, constants))
 }
 
 fn c_types(from: DType, to: DType) -> (&'static str, &'static str) {

@@ -1,6 +1,6 @@
 //! Many tensors in one launch: each block works on a chunk of one of them, found in a table that is uploaded once.
 
-use super::Target;
+use super::{Kernel, Target, prelude};
 use crate::error::{Error, Result};
 
 /// Threads a block.
@@ -38,6 +38,22 @@ pub(super) fn chunks(elements: &[usize], vector: usize, target: &Target) -> Resu
         });
     }
     Ok(chunks)
+}
+
+/// The kernel with this body, a block for each chunk; its tensors are in a table, `constants` say what each block does.
+pub(super) fn kernel(description: &str, body: &str, chunks: &[Chunk], constants: Vec<u32>) -> Kernel {
+    let (name, source) = prelude::finish(description, body);
+    Kernel {
+        name,
+        source,
+        grid: [chunks.len() as u32, 1, 1],
+        block: [THREADS, 1, 1],
+        shared_bytes: 0,
+        scratch: Vec::new(),
+        constants,
+        pointer_table: true,
+        header: false,
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! arrive adds the blocks' sums up, in their order, so that the result has the same bits every time. The source is the same
 //! for all networks: a table says which chunk is of which tensor and type.
 
-use super::chunks::{THREADS, chunks};
+use super::chunks::{THREADS, chunks, kernel};
 use super::optimizer::gradient_code;
-use super::{Kernel, Scratch, Target, prelude};
+use super::{Kernel, Scratch, Target};
 use crate::error::Result;
 use crate::types::TensorType;
 
@@ -83,18 +83,8 @@ pub(super) fn generate(inputs: &[TensorType], target: &Target) -> Result<Kernel>
     }
     constants.extend([inputs.len() as u32, 0, 0, 0]);
     let body = SOURCE.replace("@VECTOR", &VECTOR.to_string()).replace("@THREADS", &THREADS.to_string());
-    let (name, source) = prelude::finish("gradient_norm", &body);
-    Ok(Kernel {
-        name,
-        source,
-        grid: [chunks.len() as u32, 1, 1],
-        block: [THREADS, 1, 1],
-        shared_bytes: 0,
-        scratch: vec![Scratch::Partial(8 * chunks.len()), Scratch::Counters(1)],
-        constants,
-        pointer_table: true,
-        header: false,
-    })
+    let scratch = vec![Scratch::Partial(8 * chunks.len()), Scratch::Counters(1)];
+    Ok(Kernel { scratch, ..kernel("gradient_norm", &body, &chunks, constants) })
 }
 
 #[cfg(test)]

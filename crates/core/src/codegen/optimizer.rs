@@ -5,8 +5,8 @@
 //! that the source depends on the rule alone. A thread reads all that it overwrites before it writes: weights and
 //! buffers may be updated in place.
 
-use super::chunks::{THREADS, chunks};
-use super::{Kernel, Target, prelude};
+use super::chunks::{THREADS, chunks, kernel};
+use super::{Kernel, Target};
 use crate::error::{Error, Result};
 use crate::ops::optimizer::group_count;
 use crate::ops::{AdamW, Op, Sgd};
@@ -139,18 +139,7 @@ pub(super) fn generate(
         .replace("@VECTOR", &VECTOR.to_string())
         .replace("@THREADS", &THREADS.to_string())
         .replace("@RULE", rule);
-    let (name, source) = prelude::finish(description, &body);
-    Ok(Kernel {
-        name,
-        source,
-        grid: [chunks.len() as u32, 1, 1],
-        block: [THREADS, 1, 1],
-        shared_bytes: 0,
-        scratch: Vec::new(),
-        constants,
-        pointer_table: true,
-        header: false,
-    })
+    Ok(kernel(description, &body, &chunks, constants))
 }
 
 /// How the table of chunks names the type of a gradient.

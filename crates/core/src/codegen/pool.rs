@@ -24,8 +24,13 @@ pub(super) fn generate(
         return Err(refused(format!("{} has an output and an input at least", op.name())));
     };
     let pixels = match op {
-        Op::MaxPool(pool) => max_pool(pool, first, output)?,
-        Op::MaxPoolWithPlaces(pool) => max_pool_with_places(pool, first, output)?,
+        Op::MaxPool(pool) => {
+            max_pool(op, pool, [first, output], "const T* __restrict__ x, T* __restrict__ y", LARGEST)?
+        }
+        Op::MaxPoolWithPlaces(pool) => {
+            let parameters = "const T* __restrict__ x, T* __restrict__ y, u8* __restrict__ places";
+            max_pool(op, pool, [first, output], parameters, LARGEST_WITH_PLACE)?
+        }
         Op::MaxPoolGrad(pool) => {
             let [x, y, dy] = inputs else { return Err(refused("max_pool2d_grad takes x, y and dy")) };
             max_pool_grad(pool, x, y, dy, output)?
@@ -37,11 +42,18 @@ pub(super) fn generate(
     Ok(pixels.kernel(target))
 }
 
-fn max_pool(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Result<Pixels> {
+/// Max pooling by this body, a thread for each window.
+fn max_pool(
+    op: &Op,
+    MaxPool(windows): &MaxPool,
+    [x, y]: [&TensorType; 2],
+    parameters: &'static str,
+    body: &'static str,
+) -> Result<Pixels> {
     let ([_, h, w, _], [n, p, q, c]) = (nhwc(x)?, nhwc(y)?);
     let vector = vector_width(c, x.dtype, 8);
     Ok(Pixels {
-        description: describe("max_pool2d", windows, x, vector),
+        description: describe(op.name(), windows, x, vector),
         space: [n, p, q],
         channels: c,
         vector,
@@ -51,8 +63,13 @@ fn max_pool(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Resul
             c_type(x.dtype),
             constants(windows, [h, w], windows.kernel[0] * windows.kernel[1])
         ),
-        parameters: "const T* __restrict__ x, T* __restrict__ y",
-        body: r#"
+        parameters,
+        body,
+        constants: Vec::new(),
+    })
+}
+
+const LARGEST: &str = r#"
         float best[V];
         EACH best[j] = -__int_as_float(0x7f800000);
 #pragma unroll UNROLL
@@ -64,27 +81,10 @@ fn max_pool(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Resul
         Vec<T, V> result;
         EACH result.v[j] = from_float<T>(best[j]);
         store(y + ((n * ROWS + row) * COLUMNS + column) * C + c, result);
-"#,
-        constants: Vec::new(),
-    })
-}
+"#;
 
-fn max_pool_with_places(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorType) -> Result<Pixels> {
-    let ([_, h, w, _], [n, p, q, c]) = (nhwc(x)?, nhwc(y)?);
-    let vector = vector_width(c, x.dtype, 8);
-    Ok(Pixels {
-        description: describe("max_pool2d_with_places", windows, x, vector),
-        space: [n, p, q],
-        channels: c,
-        vector,
-        elements: x.shape.elements(),
-        declarations: format!(
-            "typedef {} T;\n{}",
-            c_type(x.dtype),
-            constants(windows, [h, w], windows.kernel[0] * windows.kernel[1])
-        ),
-        parameters: "const T* __restrict__ x, T* __restrict__ y, u8* __restrict__ places",
-        body: r#"
+/// The largest value first, then where it lies.
+const LARGEST_WITH_PLACE: &str = r#"
         const int top = row * SH - PH, left = column * SW - PW;
         constexpr bool KEPT = KH * KW <= 16; // more would not fit the registers
         const auto tap = [&](int k) { // the edge that an element is clamped to lies in the window too
@@ -117,10 +117,7 @@ fn max_pool_with_places(MaxPool(windows): &MaxPool, x: &TensorType, y: &TensorTy
         const Index at = ((n * ROWS + row) * COLUMNS + column) * C + c;
         store(y + at, result);
         store(places + at, where);
-"#,
-        constants: Vec::new(),
-    })
-}
+"#;
 
 fn max_pool_grad(
     MaxPool(windows): &MaxPool,

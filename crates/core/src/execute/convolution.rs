@@ -209,7 +209,7 @@ impl Measured<'_> {
 }
 
 impl Costs for Measured<'_> {
-    fn expect(&self, convolutions: &[Convolution]) -> Result<()> {
+    fn announce(&self, convolutions: &[Convolution]) -> Result<()> {
         let Measured { gpu, precision, deterministic } = *self;
         if deterministic {
             return Ok(());

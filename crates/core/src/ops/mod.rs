@@ -349,6 +349,11 @@ impl Op {
         }
     }
 
+    /// Whether it is pointwise work that may be done twice: without random numbers, which take long to draw.
+    pub fn is_repeatable(&self) -> bool {
+        self.is_pointwise() && !matches!(self, Op::Dropout(_))
+    }
+
     /// Whether each element of the output depends on the same element of each (broadcast) input alone.
     pub fn is_pointwise(&self) -> bool {
         matches!(

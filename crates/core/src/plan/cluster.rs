@@ -14,7 +14,7 @@ use crate::graph::{Graph, Leaf, Value};
 use crate::ops::{Binary, Op};
 
 /// At most this many tensors are read by a launch.
-const MAX_INPUTS: usize = 16;
+pub(super) const MAX_INPUTS: usize = 16;
 /// At most this many sums are made in a launch.
 const MAX_SUMS: usize = 6;
 /// Writing so many elements costs less than a launch.
@@ -191,7 +191,7 @@ impl<'a> Building<'a> {
         }
         for id in (0..self.graph.nodes.len()).rev() {
             let node = &self.graph.nodes[id];
-            if !node.op.is_pointwise() || matches!(node.op, Op::Dropout(_)) || wanted[id] {
+            if !node.op.is_repeatable() || wanted[id] {
                 continue;
             }
             let elements = node.outputs[0].shape.elements();

@@ -21,7 +21,7 @@ pub trait Costs {
     ///
     /// # Errors
     /// A failure to get ready.
-    fn expect(&self, _convolutions: &[Convolution]) -> Result<()> {
+    fn announce(&self, _convolutions: &[Convolution]) -> Result<()> {
         Ok(())
     }
 
@@ -93,8 +93,8 @@ impl Costs for Analytic {
 pub(super) struct AtAnyPrice<'a>(pub(super) &'a dyn Costs);
 
 impl Costs for AtAnyPrice<'_> {
-    fn expect(&self, convolutions: &[Convolution]) -> Result<()> {
-        self.0.expect(convolutions)
+    fn announce(&self, convolutions: &[Convolution]) -> Result<()> {
+        self.0.announce(convolutions)
     }
 
     fn convolution(&self, convolution: &Convolution) -> Result<Cost> {

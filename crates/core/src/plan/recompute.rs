@@ -7,14 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use super::cluster::{Clusters, Place, is_gather, source, space_of};
+use super::cluster::{Clusters, MAX_INPUTS, Place, is_gather, source, space_of};
 use crate::graph::{Graph, Value};
 use crate::ops::Op;
 
 /// At most this many operations are repeated for one value.
 const MAX_NODES: usize = 24;
-/// At most this many tensors are read by a launch.
-const MAX_INPUTS: usize = 16;
 
 /// Marks, in each unit, the nodes that it computes again, and drops the units that nothing needs any more.
 pub(super) fn recompute(graph: &Graph, clusters: &mut Clusters) {
@@ -67,7 +65,7 @@ impl<'a> Pass<'a> {
     fn is_repeatable(&self, id: u32) -> bool {
         let op = &self.graph.nodes[id as usize].op;
         let in_unit = matches!(self.clusters.places[id as usize], Place::Unit(unit) if self.clusters.units[unit].space.is_some());
-        in_unit && (op.is_pointwise() || is_gather(op)) && !matches!(op, Op::Dropout(_))
+        in_unit && (op.is_repeatable() || is_gather(op))
     }
 
     /// Lets the readers of a value compute it where that moves fewer bytes.

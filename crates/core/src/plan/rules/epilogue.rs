@@ -52,7 +52,7 @@ pub(super) fn fuse(graph: &Graph, chooser: &mut Chooser<'_>) -> Result<Graph> {
         Some(Convolution { fusion: chain.fusion(), ..convolution_of(graph, id)? })
     };
     let convolutions = convolutions_in(graph);
-    chooser.costs.expect(&convolutions.iter().filter_map(|&id| longest(id)).collect::<Vec<_>>())?;
+    chooser.costs.announce(&convolutions.iter().filter_map(|&id| longest(id)).collect::<Vec<_>>())?;
     // From the last convolution back: where two are added, the later one takes the earlier one's result.
     for id in convolutions.into_iter().rev() {
         if let Some(chain) = chain_after(graph, &readers, id, &taken)

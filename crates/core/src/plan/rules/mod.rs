@@ -47,7 +47,7 @@ pub fn fuse_convolutions(graph: &Graph, costs: &dyn Costs) -> Result<(Graph, Vec
     let ids = 0..graph.nodes.len() as NodeId;
     let mut expected: Vec<Convolution> = ids.filter_map(|id| convolution_of(graph, id)).collect();
     expected.extend(statistics::candidates(graph).into_iter().filter_map(|id| statistics::fused(graph, id)));
-    costs.expect(&expected)?;
+    costs.announce(&expected)?;
     let graph = space_to_depth::fuse(graph, &mut chooser)?;
     let graph = statistics::fuse(&graph.without_dead_code()?, &mut chooser)?;
     let graph = prologue::fuse(&graph.without_dead_code()?, &mut chooser)?;

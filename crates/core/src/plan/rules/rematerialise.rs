@@ -14,7 +14,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Update, Value};
-use crate::ops::Op;
 
 /// Smaller activations are kept.
 const LARGE: usize = 1 << 16;
@@ -89,7 +88,7 @@ fn sources(graph: &Graph, id: NodeId) -> Option<BTreeSet<NodeId>> {
     let mut stack = vec![id];
     while let Some(id) = stack.pop() {
         let op = &graph.nodes[id as usize].op;
-        if !op.is_pointwise() || matches!(op, Op::Dropout(_)) {
+        if !op.is_repeatable() {
             sources.insert(id);
         } else if seen.insert(id) {
             let inputs = graph.nodes[id as usize].inputs.iter().map(|input| input.node);
@@ -115,9 +114,7 @@ fn repeat(
     let mut inputs = Vec::with_capacity(node.inputs.len());
     for &input in &node.inputs {
         let source = &graph.nodes[input.node as usize];
-        let is_made = source.outputs[0].shape.elements() * 4 > elements
-            && source.op.is_pointwise()
-            && !matches!(source.op, Op::Dropout(_));
+        let is_made = source.outputs[0].shape.elements() * 4 > elements && source.op.is_repeatable();
         inputs.push(if is_made {
             repeat(graph, new, map, again, input.node)?
         } else {
@@ -133,7 +130,7 @@ fn repeat(
 mod tests {
     use super::super::testing::image;
     use super::*;
-    use crate::ops::{Conv2d, Sgd};
+    use crate::ops::{Conv2d, Op, Sgd};
     use crate::types::{DType, Shape, TensorType};
 
     /// A chain of convolutions around an activation, with its gradients.
