@@ -85,6 +85,12 @@ impl DeviceProperties {
         let (major, minor) = self.compute_capability;
         format!("sm_{major}{minor}")
     }
+
+    /// Whether [`Function::launch_ahead`](crate::Function::launch_ahead) works, also in a capture: from Hopper on, with
+    /// drivers of CUDA 12.3 or newer.
+    pub fn launches_ahead(&self) -> bool {
+        self.compute_capability >= (9, 0) && self.driver_version >= 12030
+    }
 }
 
 impl Device {

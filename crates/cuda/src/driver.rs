@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use cudarc::driver::sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUfunction_attribute, CUgraph,
-    CUgraphExec, CUgraphNode, CUmodule, CUstream, CUstreamCaptureMode, CUstreamCaptureStatus,
+    CUgraphExec, CUgraphNode, CUlaunchConfig, CUmodule, CUstream, CUstreamCaptureMode, CUstreamCaptureStatus,
 };
 
 use crate::error::{Error, Result};
@@ -72,6 +72,7 @@ table! {
     cuGraphUpload(CUgraphExec, CUstream);
     cuInit(c_uint);
     cuLaunchKernel(CUfunction, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, CUstream, *mut *mut c_void, *mut *mut c_void);
+    cuLaunchKernelEx(*const CUlaunchConfig, CUfunction, *mut *mut c_void, *mut *mut c_void);
     cuMemAlloc_v2(*mut CUdeviceptr, usize);
     cuMemFreeHost(*mut c_void);
     cuMemFree_v2(CUdeviceptr);

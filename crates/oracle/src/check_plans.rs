@@ -69,6 +69,7 @@ fn variants() -> impl Iterator<Item = Variant> {
             recompute: false,
             save_memory: false,
             alternate: false,
+            launch_ahead: false,
             share_memory: false,
         },
     ];

@@ -37,6 +37,15 @@ template <typename T> __device__ __forceinline__ float rounded(float x) { return
 template <typename T, int V> __device__ __forceinline__ Vec<T, V> load(const T* p) { return *reinterpret_cast<const Vec<T, V>*>(p); }
 template <typename T, int V> __device__ __forceinline__ void store(T* p, const Vec<T, V>& x) { *reinterpret_cast<Vec<T, V>*>(p) = x; }
 
+// A kernel may be launched before the one ahead of it is done. It waits here, before it touches memory, until all that was
+// enqueued earlier is complete and visible, and lets the next kernel be launched likewise.
+__device__ __forceinline__ void wait_for_earlier_launches() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // What other blocks wrote, past the first-level cache.
 template <int V> __device__ __forceinline__ Vec<float, V> load_cached(const float* p) {
     Vec<float, V> x;
@@ -169,9 +178,27 @@ pub(super) fn name(description: &str, source: &str) -> String {
     name
 }
 
-/// A whole source: the prelude, then `body`, in which `KERNEL` stands for the name that is found for it.
+/// A whole source: the prelude, then `body`, in which `KERNEL` stands for the name that is found for it. The kernel waits for
+/// earlier launches first, so that it may be launched ahead of their end.
 pub(super) fn finish(description: &str, body: &str) -> (String, String) {
     let name = name(description, body);
+    let opens = body.find("__global__").and_then(|kernel| Some(kernel + body[kernel..].find('{')? + 1));
+    let (signature, statements) = body.split_at(opens.unwrap_or(body.len()));
+    let body = format!("{signature}\n    wait_for_earlier_launches();{statements}");
     let source = format!("{PRELUDE}\n{}", body.replace("KERNEL", &name));
     (name, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_waits_before_anything_else() {
+        let helper = "__device__ float twice(float x) { return 2.0f * x; }\n";
+        let body = format!("{helper}extern \"C\" __global__ void KERNEL(float* x) {{\n    *x = twice(*x);\n}}\n");
+        let (name, source) = finish("doubles", &body);
+        let expected = format!("void {name}(float* x) {{\n    wait_for_earlier_launches();\n    *x = twice(*x);\n}}\n");
+        assert!(source.ends_with(&expected), "{source}");
+    }
 }

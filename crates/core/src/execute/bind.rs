@@ -478,7 +478,8 @@ impl Binder<'_> {
             args.push_ptr(self.block.header());
         }
         let Kernel { grid, block, shared_bytes, .. } = kernel;
-        Ok(BoundLaunch::Kernel { function, grid, block, shared_bytes, args })
+        let ahead = self.gpu.options.launch_ahead && device.properties().launches_ahead();
+        Ok(BoundLaunch::Kernel { function, grid, block, shared_bytes, args, ahead })
     }
 
     /// Puts bytes where they stay as long as the plan.

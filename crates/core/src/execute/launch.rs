@@ -14,8 +14,15 @@ use crate::error::Result;
 
 /// A launch whose operands lie at known addresses.
 pub(super) enum BoundLaunch {
-    /// A kernel of ours.
-    Kernel { function: Function, grid: [u32; 3], block: [u32; 3], shared_bytes: u32, args: KernelArgs },
+    /// A kernel of ours; `ahead` of the end of the launch before it or after that.
+    Kernel {
+        function: Function,
+        grid: [u32; 3],
+        block: [u32; 3],
+        shared_bytes: u32,
+        args: KernelArgs,
+        ahead: bool,
+    },
     /// A convolution.
     Convolution(BoundEngine),
     /// A matrix product.
@@ -52,10 +59,14 @@ impl BoundLaunch {
     pub(super) fn enqueue(&self, device: &Device) -> Result<()> {
         let stream = device.stream();
         match self {
-            BoundLaunch::Kernel { function, grid, block, shared_bytes, args } => {
+            BoundLaunch::Kernel { function, grid, block, shared_bytes, args, ahead: false } => {
                 // SAFETY: the arguments were made from the kernel's own description, in its order; the memory that they
                 // point into is kept by the bound plan that owns this launch, and is as large as the planner's types say.
                 unsafe { function.launch(stream, *grid, *block, *shared_bytes, args)? };
+            }
+            BoundLaunch::Kernel { function, grid, block, shared_bytes, args, ahead: true } => {
+                // SAFETY: as above; all kernels that are generated wait before they touch memory.
+                unsafe { function.launch_ahead(stream, *grid, *block, *shared_bytes, args)? };
             }
             BoundLaunch::Convolution(engine) => {
                 // SAFETY: as above; the workspace is at least as large as the engine asked for.

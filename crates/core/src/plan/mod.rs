@@ -49,6 +49,8 @@ pub struct PlanOptions {
     pub fuse_at_any_price: bool,
     /// Let pointwise launches walk through large tensors in turns from the start and from the end.
     pub alternate: bool,
+    /// Let kernels be launched before the one ahead of them is done, where the GPU can; they wait for it themselves.
+    pub launch_ahead: bool,
     /// Let buffers that do not live at the same time share memory.
     pub share_memory: bool,
     /// Fold batch normalisation into the weights where nothing is differentiated.
@@ -65,6 +67,7 @@ impl Default for PlanOptions {
             recompute: true,
             save_memory: false,
             alternate: true,
+            launch_ahead: true,
             share_memory: true,
         }
     }

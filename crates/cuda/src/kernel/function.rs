@@ -111,4 +111,47 @@ impl Function {
         // SAFETY: the function and the stream are alive; the arguments are the caller's promise.
         unsafe { cu!(cuLaunchKernel(raw, gx, gy, gz, bx, by, bz, shared_bytes, stream, pointers, no_extra)) }
     }
+
+    /// Launches a kernel that waits for earlier work itself: its blocks may take their places while the kernel before it on
+    /// the stream runs its last ones, which hides what a launch costs. NVIDIA calls it
+    /// [programmatic dependent launch](https://docs.nvidia.com/cuda/cuda-c-programming-guide/#programmatic-dependent-launch-and-synchronization);
+    /// [`DeviceProperties::launches_ahead`](crate::DeviceProperties::launches_ahead) tells where it can be had.
+    ///
+    /// # Errors
+    /// As [`launch`](Function::launch).
+    ///
+    /// # Safety
+    /// As [`launch`](Function::launch); and every thread of the kernel must execute `griddepcontrol.wait` before it reads
+    /// or writes device memory.
+    pub unsafe fn launch_ahead(
+        &self,
+        stream: &Stream,
+        [grid_x, grid_y, grid_z]: [u32; 3],
+        [block_x, block_y, block_z]: [u32; 3],
+        shared_bytes: u32,
+        args: &KernelArgs,
+    ) -> Result<()> {
+        self.module.context().bind()?;
+        let mut ahead = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: grid_x,
+            gridDimY: grid_y,
+            gridDimZ: grid_z,
+            blockDimX: block_x,
+            blockDimY: block_y,
+            blockDimZ: block_z,
+            sharedMemBytes: shared_bytes,
+            hStream: stream.handle(),
+            attrs: &mut ahead,
+            numAttrs: 1,
+        };
+        let no_extra = std::ptr::null_mut();
+        // SAFETY: the function and the stream are alive, and the driver copies the configuration; the arguments are the
+        // caller's promise.
+        unsafe { cu!(cuLaunchKernelEx(&config, self.raw, args.pointers(), no_extra)) }
+    }
 }
