@@ -196,9 +196,11 @@ mod tests {
     #[test]
     fn a_kernel_waits_before_anything_else() {
         let helper = "__device__ float twice(float x) { return 2.0f * x; }\n";
-        let body = format!("{helper}extern \"C\" __global__ void KERNEL(float* x) {{\n    *x = twice(*x);\n}}\n");
+        let body =
+            format!("{helper}extern \"C\" __global__ void KERNEL(float* x) {{\n    *x = twice(*x);\n}}\n");
         let (name, source) = finish("doubles", &body);
-        let expected = format!("void {name}(float* x) {{\n    wait_for_earlier_launches();\n    *x = twice(*x);\n}}\n");
+        let expected =
+            format!("void {name}(float* x) {{\n    wait_for_earlier_launches();\n    *x = twice(*x);\n}}\n");
         assert!(source.ends_with(&expected), "{source}");
     }
 }
