@@ -91,10 +91,10 @@ struct Options {
     /// Put a part of one image into another, of a size by Beta(ALPHA, ALPHA)
     #[arg(long, value_name = "ALPHA")]
     cutmix: Option<f64>,
-    /// Blacken a square of this many rows and columns in each image (recipe cifar)
+    /// Blacken a square of this many rows and columns in each image; 0 for none (recipe cifar)
     #[arg(long)]
     cutout: Option<usize>,
-    /// Evaluate an exponential moving average of the weights, of which this share stays at each step
+    /// Evaluate an exponential moving average of the weights, of which this share stays at each step; 0 for none
     #[arg(long, value_name = "DECAY")]
     ema: Option<f32>,
     /// Seeds the initial values, the order of the images and their augmentation
@@ -136,7 +136,7 @@ struct Options {
 enum Recipe {
     /// ResNet-50 on 224 x 224 pixels: batch 256, 90 epochs, SGD (Goyal et al., 2017)
     Imagenet,
-    /// ResNet-18 on 32 x 32 pixels: batch 512, 30 epochs, SGD with Nesterov's momentum
+    /// ResNet-18 on 32 x 32 pixels: batch 512, 30 epochs, SGD with Nesterov's momentum, cutout, averaged weights
     Cifar,
 }
 
@@ -174,6 +174,7 @@ struct Settings {
     warm_up: f32,
     weight_decay: f32,
     label_smoothing: f32,
+    ema: f32,
     in_memory: bool,
     train: Transform,
     test: Transform,
@@ -198,6 +199,7 @@ impl Settings {
                 warm_up: 5.0,
                 weight_decay: 1e-4,
                 label_smoothing: 0.1,
+                ema: 0.0,
                 in_memory: false,
                 train: Transform::imagenet_training(224),
                 test: Transform::imagenet_evaluation(224),
@@ -217,6 +219,7 @@ impl Settings {
                 warm_up: 5.0,
                 weight_decay: 5e-4,
                 label_smoothing: 0.1,
+                ema: 0.998,
                 in_memory: true,
                 train: Transform::cifar_training(32),
                 test: Transform::cifar_evaluation(32),
@@ -229,11 +232,11 @@ impl Settings {
             Recipe::Imagenet => (Transform::imagenet_training(size), Transform::imagenet_evaluation(size)),
             Recipe::Cifar => (Transform::cifar_training(size), Transform::cifar_evaluation(size)),
         };
-        let train = match (train, options.cutout) {
-            (Transform::PaddedCrop { size, padding, flip, .. }, Some(cutout)) => {
-                Transform::PaddedCrop { size, padding, flip, cutout }
+        let train = match train {
+            Transform::PaddedCrop { size, padding, flip, .. } => {
+                Transform::PaddedCrop { size, padding, flip, cutout: options.cutout.unwrap_or(size / 4) }
             }
-            (train, _) => train,
+            train => train,
         };
         let optimizer = options.optimizer.unwrap_or(recipe.optimizer);
         let (lr, weight_decay) = match optimizer {
@@ -256,6 +259,7 @@ impl Settings {
             warm_up: options.warm_up.unwrap_or(recipe.warm_up),
             weight_decay: options.weight_decay.unwrap_or(weight_decay),
             label_smoothing: options.label_smoothing.unwrap_or(recipe.label_smoothing),
+            ema: options.ema.unwrap_or(recipe.ema),
             in_memory: options.in_memory || recipe.in_memory,
             train,
             test,
@@ -414,7 +418,8 @@ impl Trainer {
                 Box::new(AdamW::new(&net.params, AdamWConfig { lr, weight_decay, ..Default::default() }))
             }
         };
-        let average = options.ema.map(|decay| AverageConfig { decay, ..Default::default() });
+        let average =
+            (settings.ema > 0.0).then(|| AverageConfig { decay: settings.ema, ..Default::default() });
         optimizer.training_mut().set_average(average);
         optimizer.training_mut().set_decay_of_vectors(!options.no_decay_of_norms);
         Trainer {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws loss and accuracy by epoch: plot-curve.py "TITLE" NAME=CURVE.csv [NAME=CURVE.csv]... > docs/cifar10.svg
+"""Draws loss and accuracy by epoch: plot-curve.py "TITLE" NAME=CURVE.csv [NAME=CURVE.csv]... > docs/cifar.svg
 
 The files are those that `cargo run --release --example resnet -- .. --curve FILE` writes."""
 import csv

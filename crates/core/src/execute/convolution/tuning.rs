@@ -1,8 +1,12 @@
 //! How long candidates take, with operands of a convolution's sizes.
 //!
-//! All candidates run once, untimed, which loads their code. Then each is looked at twice, and those that have no chance
-//! are dropped; the others are timed in turns, so that a change of the clock meets all of them. The GPU is kept waiting
-//! until the host has enqueued a round: what is measured is the GPU's time, and not the host's.
+//! All candidates run once, which loads their code; what the host waits for the end of that run is less than the run
+//! takes, and those that take much longer than the first one's next run are not run again. (In f32 some engines take
+//! many times as long as the best.) Then each is looked at twice, and those that have no chance are dropped; the
+//! others are timed in turns, so that a change of the clock meets all of them. The GPU is kept waiting until the host
+//! has enqueued a round: what is measured is the GPU's time, and not the host's.
+
+use std::time::{Duration, Instant};
 
 use ocelli_cuda::{Device, DeviceBuffer, Event, Function, KernelArgs, KernelSource};
 use ocelli_cudnn::{Plan, Result};
@@ -25,6 +29,10 @@ const LOOKS: usize = 2;
 const ROUNDS: usize = 5;
 /// A candidate whose looks take so many times the best one's is dropped.
 const HOPELESS: f32 = 1.3;
+/// A candidate whose first run takes so many times a look at the one with the shortest first run is not looked at.
+const FAR_TOO_SLOW: f32 = 2.0;
+/// What waiting for the GPU takes the host when nothing runs, and more, in milliseconds.
+const SYNCHRONIZING: f32 = 0.1;
 /// What enqueueing a timed launch takes the host at most, in nanoseconds; the GPU waits for so long.
 const ENQUEUEING: u64 = 20_000;
 
@@ -78,14 +86,19 @@ impl Tuner {
         let launch = |candidate: usize, turn: usize| {
             candidates[candidate].launch(device, convolution, &sets[turn % sets.len()], workspace)
         };
-        let mut left = Vec::with_capacity(candidates.len());
+        let mut first_runs: Vec<(usize, Duration)> = Vec::with_capacity(candidates.len());
         for (position, candidate) in candidates.iter().enumerate() {
             match launch(position, position) {
-                Ok(()) => left.push(position),
+                Ok(()) => {
+                    let launched = Instant::now();
+                    stream.synchronize()?;
+                    first_runs.push((position, launched.elapsed()));
+                }
                 Err(error) if error.is_refusal() || candidate.is_product() => {}
                 Err(error) => return Err(error),
             }
         }
+        let mut left: Vec<usize> = first_runs.iter().map(|&(candidate, _)| candidate).collect();
         let mut times: Vec<Vec<f32>> = vec![Vec::new(); candidates.len()];
         let mut turns = 0;
         let mut round = |left: &[usize], count: usize, times: &mut Vec<Vec<f32>>| -> Result<()> {
@@ -105,8 +118,18 @@ impl Tuner {
             }
             Ok(())
         };
-        round(&left, LOOKS, &mut times)?;
         let shortest = |times: &[f32]| times.iter().copied().fold(f32::INFINITY, f32::min);
+        if let Some(&(quickest, _)) = first_runs.iter().min_by_key(|(_, waited)| *waited) {
+            round(&[quickest], 1, &mut times)?;
+            let longest = FAR_TOO_SLOW * shortest(&times[quickest]) + SYNCHRONIZING;
+            let slow = |candidate| {
+                first_runs
+                    .iter()
+                    .any(|&(run, waited)| run == candidate && 1e3 * waited.as_secs_f32() > longest)
+            };
+            left.retain(|&candidate| candidate == quickest || !slow(candidate));
+        }
+        round(&left, LOOKS, &mut times)?;
         let best = left.iter().map(|&candidate| shortest(&times[candidate])).fold(f32::INFINITY, f32::min);
         left.retain(|&candidate| shortest(&times[candidate]) <= HOPELESS * best);
         if left.len() > 1 {
