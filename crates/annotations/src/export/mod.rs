@@ -1,0 +1,5 @@
+//! A store's labels in other formats.
+
+mod coco;
+
+pub use coco::{coco, results};
