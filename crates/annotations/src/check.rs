@@ -66,7 +66,10 @@ impl fmt::Display for Finding {
             }
             Problem::Rotated { orientation, as_stored } => {
                 let how = if *as_stored { "lies in the file" } else { "is to be shown" };
-                write!(f, "is to be shown turned (EXIF orientation {orientation}); its size here is that of what {how}")
+                write!(
+                    f,
+                    "is to be shown turned (EXIF orientation {orientation}); its size here is that of what {how}"
+                )
             }
         }
     }
@@ -123,7 +126,10 @@ fn look_at(path: &Path, image: &Image) -> Option<Problem> {
     let (stored, file) = ([image.width, image.height], [columns, rows]);
     let transposed = matches!(
         orientation,
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
     );
     let as_stored = stored == file;
     if !as_stored && !(transposed && stored == [rows, columns]) {

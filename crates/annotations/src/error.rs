@@ -219,7 +219,9 @@ impl Error {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path },
             Some(ErrorCode::ReadOnly) => Error::ReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, what: error.to_string() },
-            Some(ErrorCode::NotADatabase) => Error::NotAStore { path, what: "it is no SQLite database".into() },
+            Some(ErrorCode::NotADatabase) => {
+                Error::NotAStore { path, what: "it is no SQLite database".into() }
+            }
             Some(ErrorCode::DiskFull) => Error::DiskFull { path },
             Some(ErrorCode::ConstraintViolation) => Error::Conflict { path, what: error.to_string() },
             _ => Error::Sqlite { path, source: Box::new(error) },

@@ -97,7 +97,8 @@ impl Statistics {
             images_by_annotations[annotations.len()] += 1;
             for annotation in annotations {
                 let BBox { width, height, .. } = annotation.bbox;
-                let size = [32.0 * 32.0, 96.0 * 96.0].iter().filter(|&&limit| annotation.area > limit).count();
+                let size =
+                    [32.0 * 32.0, 96.0 * 96.0].iter().filter(|&&limit| annotation.area > limit).count();
                 sizes[size] += 1;
                 widths.push(width);
                 heights.push(height);
@@ -144,8 +145,12 @@ impl fmt::Display for Statistics {
         writeln!(f, "{} images, {} annotations, {} crowds", self.images, self.annotations, self.crowds)?;
         writeln!(f, "{small} small (to 32 x 32 pixels), {medium} medium (to 96 x 96), {large} large\n")?;
         writeln!(f, "{:<12} {:>10} {:>10} {:>10} {:>10}", "boxes", "least", "median", "mean", "most")?;
-        let rows =
-            [("width", self.width), ("height", self.height), ("area", self.area), ("width/height", self.aspect)];
+        let rows = [
+            ("width", self.width),
+            ("height", self.height),
+            ("area", self.area),
+            ("width/height", self.aspect),
+        ];
         for (name, Spread { least, median, mean, most }) in rows {
             writeln!(f, "{name:<12} {least:>10.2} {median:>10.2} {mean:>10.2} {most:>10.2}")?;
         }
@@ -157,7 +162,8 @@ impl fmt::Display for Statistics {
             writeln!(f, "{name:<longest$} {annotations:>7} {crowds:>8} {images:>8} {bar}")?;
         }
         writeln!(f, "\nthings in an image   images")?;
-        let (shown, beyond) = self.images_by_annotations.split_at(LINES.min(self.images_by_annotations.len()));
+        let (shown, beyond) =
+            self.images_by_annotations.split_at(LINES.min(self.images_by_annotations.len()));
         let beyond: usize = beyond.iter().sum();
         let most = shown.iter().copied().chain([beyond]).max().unwrap_or(0);
         for (things, &images) in shown.iter().enumerate() {

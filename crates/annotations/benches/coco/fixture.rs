@@ -62,7 +62,10 @@ fn category(random: &mut Random) -> u64 {
 pub(crate) fn write(instances: &Path, detections: Option<&Path>, size: Size) -> io::Result<()> {
     let mut random = Random(17);
     let mut file = BufWriter::with_capacity(1 << 20, File::create(instances)?);
-    write!(file, "{{\"info\": {{\"description\": \"synthetic\", \"year\": 2017}}, \"licenses\": [], \"images\": [")?;
+    write!(
+        file,
+        "{{\"info\": {{\"description\": \"synthetic\", \"year\": 2017}}, \"licenses\": [], \"images\": ["
+    )?;
     for i in 0..size.images {
         let comma = if i == 0 { "" } else { ", " };
         let id = 9 + 4 * i;
@@ -92,7 +95,7 @@ pub(crate) fn write(instances: &Path, detections: Option<&Path>, size: Size) -> 
             write!(file, "], \"size\": [480, 640]}}")?;
         } else {
             write!(file, "[[")?;
-            for corner in 0..12 + random.below(24) {
+            for corner in 0..12 + random.below(20) {
                 let comma = if corner == 0 { "" } else { ", " };
                 let (u, v) = (x + random.below(width), y + random.below(height));
                 write!(file, "{comma}{}, {}", decimal(u), decimal(v))?;
@@ -117,7 +120,11 @@ pub(crate) fn write(instances: &Path, detections: Option<&Path>, size: Size) -> 
     write!(file, "], \"categories\": [")?;
     for class in 0..80 {
         let comma = if class == 0 { "" } else { ", " };
-        write!(file, "{comma}{{\"supercategory\": \"thing\", \"id\": {}, \"name\": \"class {class}\"}}", class + 1 + class / 8)?;
+        write!(
+            file,
+            "{comma}{{\"supercategory\": \"thing\", \"id\": {}, \"name\": \"class {class}\"}}",
+            class + 1 + class / 8
+        )?;
     }
     write!(file, "]}}")?;
     file.flush()?;

@@ -20,7 +20,12 @@ pub(crate) trait Sink {
     /// A category.
     fn category(&mut self, category: Category, extra: Option<String>) -> bool;
     /// An annotation; its area is NaN where the file gives none.
-    fn annotation(&mut self, annotation: Annotation, segmentation: Option<String>, extra: Option<String>) -> bool;
+    fn annotation(
+        &mut self,
+        annotation: Annotation,
+        segmentation: Option<String>,
+        extra: Option<String>,
+    ) -> bool;
     /// Something else of the dataset as a whole, as JSON.
     fn other(&mut self, key: &str, json: String) -> bool;
 }
@@ -134,7 +139,9 @@ impl Instances<'_> {
             match key {
                 "id" => id = Some(reader.integer()?),
                 "name" => name = Some(reader.string()?.to_string()),
-                "supercategory" if reader.kind()? == Kind::String => supercategory = reader.string()?.to_string(),
+                "supercategory" if reader.kind()? == Kind::String => {
+                    supercategory = reader.string()?.to_string()
+                }
                 key => extra.add(reader, key)?,
             }
             Ok(())

@@ -9,12 +9,7 @@ use crate::json::{self, Reader};
 use crate::types::BBox;
 
 /// The value of a field that must be there.
-fn field<R: Read, T>(
-    reader: &Reader<R>,
-    value: Option<T>,
-    what: &str,
-    name: &str,
-) -> json::Result<T> {
+fn field<R: Read, T>(reader: &Reader<R>, value: Option<T>, what: &str, name: &str) -> json::Result<T> {
     match value {
         Some(value) => Ok(value),
         None => reader.error(format!("the {what} that ends here has no `{name}`")),
@@ -34,8 +29,8 @@ fn bbox<R: Read>(reader: &mut Reader<R>) -> json::Result<BBox> {
         Ok(())
     })?;
     if count != 4 {
-        return reader.error(format!("the box that ends here has {count} numbers, not x, y, width and height"));
+        return reader
+            .error(format!("the box that ends here has {count} numbers, not x, y, width and height"));
     }
     Ok(numbers.into())
 }
-

@@ -110,7 +110,7 @@ mod tests {
         assert_ne!(recalls[35].to_bits(), 0.35_f64.to_bits());
         assert_eq!((recalls[0], recalls[50], recalls[100]), (0.0, 0.5, 1.0));
         assert_eq!(linspace(0.5, 0.9, 1), [0.5]);
-        assert_eq!(linspace(0.5, 0.9, 0), []);
+        assert!(linspace(0.5, 0.9, 0).is_empty());
     }
 
     #[test]

@@ -129,7 +129,9 @@ struct Annotation<'a> {
 
 impl Instances<'_> {
     fn write(&self, out: &mut Out<'_>) -> Result<()> {
-        let text = |out: &mut Out<'_>, text: &str| out.write_all(text.as_bytes()).map_err(Error::io("write", self.path));
+        let text = |out: &mut Out<'_>, text: &str| {
+            out.write_all(text.as_bytes()).map_err(Error::io("write", self.path))
+        };
         text(out, "{")?;
         for (key, json) in self.store.kept_of_coco(self.filter.split.as_deref())? {
             text(out, &format!("{}:{json},\n", serde_json::Value::from(key)))?;
@@ -159,7 +161,8 @@ impl Instances<'_> {
     fn annotations(&self, out: &mut Out<'_>) -> Result<()> {
         let mut list = List::begin(out, self.path)?;
         self.store.visit_details(self.filter, |annotation, detail| {
-            let crate::Annotation { id, image: image_id, category: category_id, bbox, area, crowd } = annotation;
+            let crate::Annotation { id, image: image_id, category: category_id, bbox, area, crowd } =
+                annotation;
             let segmentation: Option<&RawValue> =
                 detail.segmentation.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
                     let what = format!("the segmentation of annotation {id}: {error}");

@@ -22,7 +22,8 @@ pub fn coco(
     options: &Options,
     mut progress: impl FnMut(Progress),
 ) -> Result<Report> {
-    let total = sources.iter().map(|source| std::fs::metadata(&source.labels).ok().map(|file| file.len())).sum();
+    let total =
+        sources.iter().map(|source| std::fs::metadata(&source.labels).ok().map(|file| file.len())).sum();
     let mut gathering = Gathering::new(store.as_ref(), options)?;
     let mut before = 0;
     for source in sources {
@@ -42,7 +43,8 @@ pub fn coco(
 fn describe(path: &Path) -> String {
     let metadata = std::fs::metadata(path).ok();
     let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-    let seconds = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map(|time| time.as_secs());
+    let seconds =
+        modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map(|time| time.as_secs());
     serde_json::json!({
         "path": path.to_string_lossy(),
         "bytes": metadata.map(|metadata| metadata.len()),
@@ -70,7 +72,12 @@ impl Sink for SplitSink<'_> {
         true
     }
 
-    fn annotation(&mut self, annotation: Annotation, segmentation: Option<String>, extra: Option<String>) -> bool {
+    fn annotation(
+        &mut self,
+        annotation: Annotation,
+        segmentation: Option<String>,
+        extra: Option<String>,
+    ) -> bool {
         self.gathering.annotation(annotation, segmentation, extra)
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Gathering {
     sizes: HashMap<i64, (u32, u32), Hasher>,
     categories: Vec<(Category, Option<String>)>,
     splits: Vec<Split>,
+    /// Of formats with a file for each image: where a file's annotations begin among the rows.
+    files: Vec<(usize, PathBuf)>,
     rows: Vec<Row>,
     meta: Vec<(String, String)>,
     notes: Notes,
@@ -100,6 +102,7 @@ impl Gathering {
             sizes: HashMap::default(),
             categories: Vec::new(),
             splits: Vec::new(),
+            files: Vec::new(),
             rows: Vec::new(),
             meta: Vec::new(),
             notes: Notes::default(),
@@ -118,6 +121,11 @@ impl Gathering {
         self.splits.push(Split { name, directory, images: Vec::new(), first_row, labels });
     }
 
+    /// Begins a file of labels, in a format with one for each image: annotations added from here on are its own.
+    pub(crate) fn begin_file(&mut self, labels: &Path) {
+        self.files.push((self.rows.len(), labels.into()));
+    }
+
     /// Adds an image to the split. Yields whether the writer still works.
     pub(crate) fn image(&mut self, image: Image, extra: Option<String>) -> bool {
         let Image { id, width, height, .. } = image;
@@ -131,6 +139,13 @@ impl Gathering {
         }
         self.images.push((image, extra));
         self.images.len() < BATCH_ROWS || self.send_images()
+    }
+
+    /// Puts an image that an earlier split has into this one too.
+    pub(crate) fn image_again(&mut self, image: ImageId) {
+        if let Some(split) = self.splits.last_mut() {
+            split.images.push(image.0);
+        }
     }
 
     /// Adds a category, unless one of its number is there.
@@ -150,6 +165,12 @@ impl Gathering {
         }
     }
 
+    /// Gives categories other numbers in all annotations so far, for formats that learn of a category by its first
+    /// annotation.
+    pub(crate) fn renumber_categories(&mut self, number: impl Fn(CategoryId) -> CategoryId) {
+        self.rows.iter_mut().for_each(|row| row.annotation.category = number(row.annotation.category));
+    }
+
     /// Adds an annotation to the split, with its segmentation and what else is said of it, as JSON; an area that is not
     /// finite stands for none. Yields whether the writer still works.
     pub(crate) fn annotation(
@@ -166,7 +187,8 @@ impl Gathering {
         if !self.options.boxes_only && (segmentation.is_some() || extra.is_some()) {
             self.last_detail += 1;
             detail = Some(self.last_detail);
-            self.bytes_of_details += [&segmentation, &extra].into_iter().flatten().map(String::len).sum::<usize>();
+            self.bytes_of_details +=
+                [&segmentation, &extra].into_iter().flatten().map(String::len).sum::<usize>();
             self.details.push(DetailRow { id: self.last_detail, segmentation, extra });
         }
         self.rows.push(Row { annotation, detail });
@@ -288,7 +310,10 @@ impl Gathering {
             return Ok(false);
         }
         let size = (f64::from(width), f64::from(height));
-        corners.look_at(annotation.bbox, size);
+        // Formats with a file for each image say themselves what is a corner, a centre or a size.
+        if self.files.is_empty() {
+            corners.look_at(annotation.bbox, size);
+        }
         let bad = match badness(annotation.bbox, size) {
             Some(bad) => bad,
             None => return Ok(true),
@@ -296,8 +321,10 @@ impl Gathering {
         match (self.options.on_bad_box, clipped(annotation.bbox, size)) {
             (OnBadBox::Error, _) => {
                 let [x, y, w, h] = annotation.bbox.into();
-                let what = format!("{bad}: [{x}, {y}, {w}, {h}] in an image of {width} x {height} pixels");
-                Err(Error::BadBox { path: self.labels_of(position), annotation: id, what })
+                let (path, which) = self.origin(position);
+                let what =
+                    format!("{bad}: [{x}, {y}, {w}, {h}] in an image of {width} x {height} pixels{which}");
+                Err(Error::BadBox { path, annotation: id, what })
             }
             (OnBadBox::Clip, Some(clipped)) if bad == Reason::BeyondImage => {
                 annotation.bbox = clipped;
@@ -312,26 +339,35 @@ impl Gathering {
         }
     }
 
-    /// The file that a row comes from.
-    fn labels_of(&self, row: usize) -> PathBuf {
+    /// The file that a row comes from, and which of its boxes it is where the file does not number them.
+    fn origin(&self, row: usize) -> (PathBuf, String) {
+        let begun = self.files.partition_point(|(first, _)| *first <= row);
+        if let Some((first, path)) = begun.checked_sub(1).map(|last| &self.files[last]) {
+            return (path.clone(), format!(", box {} of the file", row - first + 1));
+        }
         let of = |split: &&Split| split.first_row <= row;
-        self.splits.iter().rev().find(of).map_or_else(|| self.path.clone(), |split| split.labels.clone())
+        let split = self.splits.iter().rev().find(of);
+        (split.map_or_else(|| self.path.clone(), |split| split.labels.clone()), String::new())
     }
 
     /// Leaves out annotations that are there twice, and gives those a new number that bear another one's.
     fn give_numbers(&mut self, rows: &mut Vec<Row>, dropped: &mut Vec<i64>) {
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_by_key(|&row| rows[row as usize].annotation.id);
-        let mut unused = order.last().map_or(1, |&row| rows[row as usize].annotation.id.0.saturating_add(1));
+        let mut order: Vec<(AnnotationId, u32)> =
+            (0..).zip(rows.iter()).map(|(i, row)| (row.annotation.id, i)).collect();
+        order.sort_unstable();
+        let mut unused = order.last().map_or(1, |(id, _)| id.0.saturating_add(1));
         let (mut twice, mut renamed): (Vec<u32>, Vec<(u32, i64)>) = (Vec::new(), Vec::new());
-        for same in order.chunk_by(|&a, &b| rows[a as usize].annotation.id == rows[b as usize].annotation.id) {
-            let id = rows[same[0] as usize].annotation.id;
+        for same in order.chunk_by(|(a, _), (b, _)| a == b) {
+            let id = same[0].0;
             if id == AnnotationId(0) {
                 self.notes.add(Reason::IdZero, Outcome::Kept, id);
             }
-            for (position, &row) in same.iter().enumerate().skip(1) {
+            for (position, &(_, row)) in same.iter().enumerate().skip(1) {
                 let annotation = &rows[row as usize].annotation;
-                if same[..position].iter().any(|&earlier| rows[earlier as usize].annotation == *annotation) {
+                if same[..position]
+                    .iter()
+                    .any(|&(_, earlier)| rows[earlier as usize].annotation == *annotation)
+                {
                     self.notes.add(Reason::Duplicate, Outcome::Dropped, id);
                     twice.push(row);
                     continue;
@@ -391,7 +427,8 @@ fn badness(bbox: BBox, (columns, rows): (f64, f64)) -> Option<Reason> {
 /// A box cut at its image's edges, if that leaves anything.
 fn clipped(bbox: BBox, (columns, rows): (f64, f64)) -> Option<BBox> {
     let (left, top) = (bbox.x.clamp(0.0, columns), bbox.y.clamp(0.0, rows));
-    let (right, bottom) = ((bbox.x + bbox.width).clamp(0.0, columns), (bbox.y + bbox.height).clamp(0.0, rows));
+    let (right, bottom) =
+        ((bbox.x + bbox.width).clamp(0.0, columns), (bbox.y + bbox.height).clamp(0.0, rows));
     (right > left && bottom > top).then(|| BBox::new(left, top, right - left, bottom - top))
 }
 
@@ -416,7 +453,8 @@ impl Corners {
 
     fn hint(&self) -> Option<String> {
         // Sizes are rarely larger than positions for all boxes of a file, and rarely too large for a tenth of them.
-        let looks = self.boxes > 0 && self.like_corners * 100 >= self.boxes * 99 && self.beyond * 10 >= self.boxes;
+        let looks =
+            self.boxes > 0 && self.like_corners * 100 >= self.boxes * 99 && self.beyond * 10 >= self.boxes;
         looks.then(|| {
             format!(
                 "{} of {} boxes reach beyond their image, and the last two numbers of {} would be a corner within it: \

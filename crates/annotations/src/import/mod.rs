@@ -1,9 +1,10 @@
 //! Labels of other formats into a new store.
 //!
-//! Every importer reads its files, hands what it finds to a [`Gathering`], and that checks it: numbers that are given
+//! Every importer reads its files, hands on what it finds, and that is checked for all formats alike: numbers that are given
 //! twice, boxes that are none, references into nothing. What was done with what is in the [`Report`].
 
 mod coco;
+mod files;
 mod gathering;
 mod report;
 mod results;
@@ -17,7 +18,7 @@ pub(crate) use gathering::Gathering;
 pub use report::{Entry, Outcome, Reason, Report};
 pub use results::results;
 pub use voc::voc;
-pub use yolo::yolo;
+pub use yolo::{yolo, yolo_names};
 
 /// What is done with a box that is none, or that reaches beyond its image by more than a pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Default for Options {
 pub struct Source {
     /// The split's name: `train`.
     pub split: String,
-    /// The labels.
+    /// The labels: a file, or a directory in formats with a file for each image.
     pub labels: PathBuf,
     /// The directory of images; where the importer does not read them, it is only noted.
     pub images: PathBuf,

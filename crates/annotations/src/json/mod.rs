@@ -8,6 +8,7 @@
 //! The grammar is RFC 8259's. Beyond it `NaN`, `Infinity` and `-Infinity` are numbers, because Python writes them.
 
 mod number;
+mod word;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -130,19 +131,13 @@ impl<R: Read> Reader<R> {
 
     /// Where the next byte stands. It takes a look at the whole block: for errors.
     pub fn position(&self) -> Position {
-        self.position_of(self.offset())
-    }
-
-    /// Where a byte stands that was taken, if its block is still there; else where the next one stands.
-    pub fn position_of(&self, offset: u64) -> Position {
-        let at = offset.checked_sub(self.before).map_or(self.at, |at| (at as usize).min(self.at));
-        let taken = &self.block[..at];
-        let lines = taken.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let start = match taken.iter().rposition(|&byte| byte == b'\n') {
+        let taken = &self.block[..self.at];
+        let lines = memchr::memchr_iter(b'\n', taken).count() as u64;
+        let start = match memchr::memrchr(b'\n', taken) {
             Some(newline) => self.before + newline as u64 + 1,
             None => self.line_start,
         };
-        Position { line: self.lines + lines + 1, column: self.before + at as u64 - start + 1 }
+        Position { line: self.lines + lines + 1, column: self.offset() - start + 1 }
     }
 
     /// An error at the next byte.
@@ -154,8 +149,8 @@ impl<R: Read> Reader<R> {
     #[cold]
     fn fill(&mut self) -> Result<bool> {
         let used = &self.block[..self.end];
-        if let Some(newline) = used.iter().rposition(|&byte| byte == b'\n') {
-            self.lines += used.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if let Some(newline) = memchr::memrchr(b'\n', used) {
+            self.lines += memchr::memchr_iter(b'\n', used).count() as u64;
             self.line_start = self.before + newline as u64 + 1;
         }
         self.before += self.end as u64;
@@ -338,10 +333,17 @@ impl<R: Read> Reader<R> {
             return Ok(0);
         }
         let rest = &self.block[self.at..self.end];
-        let plain = rest
-            .iter()
-            .position(|&byte| matches!(byte, b'"' | b'\\') || byte < 0x20)
-            .unwrap_or(rest.len());
+        let mut plain = 0;
+        while let Some(word) = word::at(rest, plain) {
+            let count = word::plain(word);
+            plain += count;
+            if count < 8 {
+                break;
+            }
+        }
+        // What the words leave: a byte beyond ASCII, or the end of the block.
+        let ends = |&byte: &u8| matches!(byte, b'"' | b'\\') || byte < 0x20;
+        plain += rest[plain..].iter().position(ends).unwrap_or(rest.len() - plain);
         if let Some(kept) = &mut self.kept {
             kept.extend_from_slice(&rest[..plain]);
         }

@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use super::{Kind, LONGEST, Reader, Result};
+use super::{Kind, LONGEST, Reader, Result, word};
 
 /// Powers of ten that an `f64` holds exactly.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21,
-    1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 /// Integers up to here are exact as an `f64`.
 const EXACT: u64 = 1 << 53;
@@ -36,7 +36,6 @@ impl<R: Read> Reader<R> {
     /// Takes an integer: written as one, or as `12.0`.
     pub fn integer(&mut self) -> Result<i64> {
         self.expect_kind(Kind::Number)?;
-        let start = self.offset();
         self.number_text()?;
         let text = std::str::from_utf8(&self.text).unwrap_or_default();
         if let Ok(integer) = text.parse() {
@@ -44,10 +43,12 @@ impl<R: Read> Reader<R> {
         }
         let what = match text.parse::<f64>() {
             Ok(value) if value.fract() == 0.0 && value.abs() < EXACT as f64 => return Ok(value as i64),
-            Ok(value) if value.fract() == 0.0 => format!("{text} is beyond the integers of 64 bits"),
-            _ => format!("expected an integer, found {text}"),
+            Ok(value) if value.fract() == 0.0 => {
+                format!("{text}, which ends here, is beyond the integers of 64 bits")
+            }
+            _ => format!("expected an integer, and {text} ends here"),
         };
-        Err(super::Error::Syntax { what, position: self.position_of(start) })
+        self.error(what)
     }
 
     fn keep_and_take(&mut self, bytes: usize) {
@@ -138,58 +139,73 @@ impl<R: Read> Reader<R> {
 /// "How to read floating point numbers accurately", 1990).
 #[inline]
 fn short_decimal(bytes: &[u8]) -> Option<(f64, usize)> {
-    let negative = *bytes.first()? == b'-';
-    let mut at = usize::from(negative);
-    let (mut mantissa, start) = (0u64, at);
-    while let digit @ b'0'..=b'9' = *bytes.get(at)? {
-        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-        at += 1;
-    }
+    let start = usize::from(*bytes.first()? == b'-');
+    let (mut mantissa, mut at) = digits_of(bytes, start, 0)?;
     let whole = at - start;
     if whole == 0 || (whole > 1 && bytes[start] == b'0') {
         return None;
     }
     let mut fraction = 0;
-    if bytes[at] == b'.' {
-        let point = at;
-        at += 1;
-        while let digit @ b'0'..=b'9' = *bytes.get(at)? {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            at += 1;
-        }
-        fraction = at - point - 1;
+    if *bytes.get(at)? == b'.' {
+        let point = at + 1;
+        (mantissa, at) = digits_of(bytes, point, mantissa)?;
+        fraction = at - point;
         if fraction == 0 {
             return None;
         }
     }
     // 19 digits do not wrap around.
-    if whole + fraction > 19 || mantissa > EXACT || fraction > 22 || matches!(bytes[at], b'e' | b'E') {
+    if whole + fraction > 19 || mantissa > EXACT || matches!(bytes.get(at)?, b'e' | b'E') {
         return None;
     }
     let value = mantissa as f64 / POWERS[fraction];
-    Some((if negative { -value } else { value }, at))
+    Some((if start == 1 { -value } else { value }, at))
 }
 
-/// The length of a number that begins `bytes` and ends before they do, if it has no exponent.
+/// The digits at a place as a number that goes on `before`, and where they end; more than 19 in all wrap around.
+#[inline]
+fn digits_of(bytes: &[u8], mut at: usize, before: u64) -> Option<(u64, usize)> {
+    const SCALES: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    let mut value = before;
+    loop {
+        let word = word::at(bytes, at)?;
+        let count = word::digits(word);
+        if count == 0 {
+            return Some((value, at));
+        }
+        value = value.wrapping_mul(SCALES[count]).wrapping_add(word::decimal(word, count));
+        at += count;
+        if count < 8 {
+            return Some((value, at));
+        }
+    }
+}
+
+/// The length of a number that begins `bytes` and ends some bytes before they do, if it has no exponent.
 #[inline]
 fn plain_number(bytes: &[u8]) -> Option<usize> {
     let start = usize::from(*bytes.first()? == b'-');
-    let mut at = start;
-    while bytes.get(at)?.is_ascii_digit() {
-        at += 1;
-    }
+    let mut at = end_of_digits(bytes, start)?;
     if at == start || (at > start + 1 && bytes[start] == b'0') {
         return None;
     }
-    if bytes[at] == b'.' {
-        let point = at;
-        at += 1;
-        while bytes.get(at)?.is_ascii_digit() {
-            at += 1;
-        }
-        if at == point + 1 {
+    if *bytes.get(at)? == b'.' {
+        let point = at + 1;
+        at = end_of_digits(bytes, point)?;
+        if at == point {
             return None;
         }
     }
-    (!matches!(bytes[at], b'e' | b'E')).then_some(at)
+    (!matches!(bytes.get(at)?, b'e' | b'E')).then_some(at)
+}
+
+#[inline]
+fn end_of_digits(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let count = word::digits(word::at(bytes, at)?);
+        at += count;
+        if count < 8 {
+            return Some(at);
+        }
+    }
 }

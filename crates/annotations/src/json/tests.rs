@@ -49,9 +49,23 @@ fn bits(numbers: &[f64]) -> Vec<u64> {
 #[test]
 fn numbers_are_the_nearest_f64() {
     let written = [
-        "0", "-0", "0.1", "473.07", "-12.5", "1e3", "2.5E-3", "9007199254740993", "9007199254740993.0",
-        "123456789012345678901234567890", "0.30000000000000004", "1.7976931348623157e308", "5e-324",
-        "0.000000000000000000000001", "12345678901234567.8", "100000000000000000000000", "1e400",
+        "0",
+        "-0",
+        "0.1",
+        "473.07",
+        "-12.5",
+        "1e3",
+        "2.5E-3",
+        "9007199254740993",
+        "9007199254740993.0",
+        "123456789012345678901234567890",
+        "0.30000000000000004",
+        "1.7976931348623157e308",
+        "5e-324",
+        "0.000000000000000000000001",
+        "12345678901234567.8",
+        "100000000000000000000000",
+        "1e400",
     ];
     let read = numbers(&format!("[{}]", written.join(", ")));
     let parsed: Vec<f64> = written.iter().map(|text| text.parse().unwrap()).collect();
@@ -99,10 +113,13 @@ fn integers_lose_nothing() {
         assert_eq!(reader(text).integer().unwrap(), value, "{text}");
     }
     for (text, expected) in [
-        ("9223372036854775808", "line 1, column 1: 9223372036854775808 is beyond the integers of 64 bits"),
-        ("\n 1.5", "line 2, column 2: expected an integer, found 1.5"),
+        (
+            "9223372036854775808",
+            "line 1, column 20: 9223372036854775808, which ends here, is beyond the integers of 64 bits",
+        ),
+        ("\n 1.5", "line 2, column 5: expected an integer, and 1.5 ends here"),
         ("\"1\"", "line 1, column 1: expected a number, found a string"),
-        ("NaN", "line 1, column 1: expected an integer, found NaN"),
+        ("NaN", "line 1, column 4: expected an integer, and NaN ends here"),
     ] {
         assert_eq!(message(reader(text).integer().unwrap_err()), expected);
     }
@@ -120,7 +137,16 @@ fn strings_with_escapes() {
         assert_eq!(Reader::new(Dripping(text.as_bytes())).string().unwrap(), value);
         reader(text).skip().unwrap();
     }
-    for text in [r#""\ud83d""#, r#""\ud83dx""#, r#""\ud83dA""#, r#""\udc00""#, r#""\x""#, r#""\u12g4""#, "\"a\nb\"", "\"ab"] {
+    for text in [
+        r#""\ud83d""#,
+        r#""\ud83dx""#,
+        r#""\ud83dA""#,
+        r#""\udc00""#,
+        r#""\x""#,
+        r#""\u12g4""#,
+        "\"a\nb\"",
+        "\"ab",
+    ] {
         assert!(reader(text).string().is_err(), "{text}");
         assert!(reader(text).skip().is_err(), "{text}");
     }
@@ -130,16 +156,47 @@ fn strings_with_escapes() {
 #[test]
 fn what_is_skipped_is_checked() {
     for text in [
-        "{}", "[]", "[[],{},[1,-2.5e+3,\"a\\\\\"],true,false,null]", r#"{"a":{"b":[1]},"c":0}"#, "0", "-1.0e9",
+        "{}",
+        "[]",
+        "[[],{},[1,-2.5e+3,\"a\\\\\"],true,false,null]",
+        r#"{"a":{"b":[1]},"c":0}"#,
+        "0",
+        "-1.0e9",
     ] {
-        for mut reader in [Reader::new(Box::new(text.as_bytes()) as Box<dyn Read>), Reader::new(Box::new(Dripping(text.as_bytes())))] {
+        for mut reader in [
+            Reader::new(Box::new(text.as_bytes()) as Box<dyn Read>),
+            Reader::new(Box::new(Dripping(text.as_bytes()))),
+        ] {
             reader.skip().unwrap_or_else(|error| panic!("{text}: {}", message(error)));
             reader.finish().unwrap();
         }
     }
     for text in [
-        "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[1}", "{\"a\":1]", "01", "1.", ".5", "+1", "-",
-        "1e", "tru", "nul", "[", "{\"a\":", "", "[1,2", "--1", "1.e5", "[\"a]", "-N",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "[1}",
+        "{\"a\":1]",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "-",
+        "1e",
+        "tru",
+        "nul",
+        "[",
+        "{\"a\":",
+        "",
+        "[1,2",
+        "--1",
+        "1.e5",
+        "[\"a]",
+        "-N",
     ] {
         let skipped = |mut reader: Reader<Box<dyn Read>>| reader.skip().and_then(|()| reader.finish());
         assert!(skipped(Reader::new(Box::new(text.as_bytes()))).is_err(), "{text}");
@@ -153,7 +210,10 @@ fn errors_say_where() {
     assert_eq!(message(reader(text).skip().unwrap_err()), "line 3, column 7: expected a value, found `,`");
     let mut dripping = Reader::new(Dripping(text.as_bytes()));
     assert_eq!(message(dripping.skip().unwrap_err()), "line 3, column 7: expected a value, found `,`");
-    assert_eq!(message(reader("[1").skip().unwrap_err()), "line 1, column 3: expected `,` or `]`, found the end of the file");
+    assert_eq!(
+        message(reader("[1").skip().unwrap_err()),
+        "line 1, column 3: expected `,` or `]`, found the end of the file"
+    );
 }
 
 #[test]
@@ -188,5 +248,8 @@ fn positions_count_across_blocks() {
         text.push_str("1234567,\n");
     }
     text.push_str("x]");
-    assert_eq!(message(reader(&text).skip().unwrap_err()), "line 100002, column 1: expected a value, found `x`");
+    assert_eq!(
+        message(reader(&text).skip().unwrap_err()),
+        "line 100002, column 1: expected a value, found `x`"
+    );
 }

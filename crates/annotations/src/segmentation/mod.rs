@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn polygons_and_runs_are_read_and_written() {
-        for json in ["[[0.0,0.0,4.0,0.0,4.0,3.5],[1.0,2.0,3.0,4.0,5.0,6.0]]", r#"{"counts":[6,1,3,2],"size":[3,4]}"#] {
+        for json in
+            ["[[0.0,0.0,4.0,0.0,4.0,3.5],[1.0,2.0,3.0,4.0,5.0,6.0]]", r#"{"counts":[6,1,3,2],"size":[3,4]}"#]
+        {
             let read = Segmentation::from_json(json).unwrap();
             assert_eq!(Segmentation::from_json(&read.to_json()).unwrap(), read);
             assert_eq!(read.to_json(), json);

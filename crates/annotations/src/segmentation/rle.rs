@@ -46,9 +46,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Size { pixels, of } => write!(f, "the runs are {pixels} of {of} pixels"),
-            Error::Character { position, byte } => write!(f, "byte {byte:#04x} at {position} of the compressed runs"),
+            Error::Character { position, byte } => {
+                write!(f, "byte {byte:#04x} at {position} of the compressed runs")
+            }
             Error::Truncated => f.write_str("the compressed runs end within a count"),
-            Error::Count { position } => write!(f, "run {position} of the compressed runs is no count of pixels"),
+            Error::Count { position } => {
+                write!(f, "run {position} of the compressed runs is no count of pixels")
+            }
         }
     }
 }

@@ -132,7 +132,8 @@ impl Store {
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(self.error())?;
         let mut rows = statement.query(&*condition.parameters()).map_err(self.error())?;
-        let read_both = |row: &Row<'_>| Ok((read(row)?, Detail { segmentation: row.get(9)?, extra: row.get(10)? }));
+        let read_both =
+            |row: &Row<'_>| Ok((read(row)?, Detail { segmentation: row.get(9)?, extra: row.get(10)? }));
         while let Some(row) = rows.next().map_err(self.error())? {
             let (annotation, detail) = read_both(row).map_err(self.error())?;
             visit(annotation, detail)?;
@@ -232,7 +233,8 @@ impl Transaction<'_> {
     pub fn update_annotation(&self, annotation: &Annotation) -> Result<()> {
         let Annotation { id, image, category, bbox, area, crowd } = annotation;
         check_finite(annotation)?;
-        let sql = "UPDATE annotation SET image_id = ?1, category_id = ?2, x = ?3, y = ?4, width = ?5, height = ?6,
+        let sql =
+            "UPDATE annotation SET image_id = ?1, category_id = ?2, x = ?3, y = ?4, width = ?5, height = ?6,
                           area = ?7, crowd = ?8
                    WHERE id = ?9 AND image_id = (SELECT image_id FROM annotation_key WHERE id = ?9)";
         let BBox { x, y, width, height } = bbox;
@@ -275,7 +277,12 @@ impl Transaction<'_> {
         self.set_detail(id, detail.segmentation, json.map(String::from))
     }
 
-    fn set_detail(&self, id: AnnotationId, segmentation: Option<String>, extra: Option<String>) -> Result<()> {
+    fn set_detail(
+        &self,
+        id: AnnotationId,
+        segmentation: Option<String>,
+        extra: Option<String>,
+    ) -> Result<()> {
         let image = self.annotation(id)?.image;
         let condition = "WHERE image_id = ? AND id = ?";
         let old = format!("DELETE FROM detail WHERE id = (SELECT detail_id FROM annotation {condition})");
@@ -296,7 +303,9 @@ fn check_finite(annotation: &Annotation) -> Result<()> {
     if [x, y, width, height, *area].iter().all(|number| number.is_finite()) {
         return Ok(());
     }
-    Err(Error::Setting { what: format!("annotation {id} has a box or an area that is not finite: {bbox:?}, {area}") })
+    Err(Error::Setting {
+        what: format!("annotation {id} has a box or an area that is not finite: {bbox:?}, {area}"),
+    })
 }
 
 /// SQLite says that something contradicts something, but not what.

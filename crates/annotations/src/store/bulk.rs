@@ -145,7 +145,15 @@ impl Bulk {
             _ => Error::io("create", path)(error.error),
         })?;
         let directory = directory(path);
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io("write", directory))
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(Error::io("write", directory))
+    }
+
+    /// Lets SQLite find the disk full beyond so many pages.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
     }
 
     fn annotations(&self, rows: &mut [Row]) -> rusqlite::Result<()> {
@@ -197,7 +205,9 @@ impl Bulk {
             statement.raw_execute().map(drop)
         };
         let statement = |rows: usize| {
-            self.connection.prepare(&format!("INSERT INTO {table} VALUES {}", vec![places.as_str(); rows].join(", ")))
+            // OR FAIL: what a failing statement did before need not be undone, as nothing will be kept.
+            let places = vec![places.as_str(); rows].join(", ");
+            self.connection.prepare(&format!("INSERT OR FAIL INTO {table} VALUES {places}"))
         };
         let (mut several, mut one) = (statement(ROWS)?, statement(1)?);
         let mut chunks = rows.chunks_exact(ROWS);

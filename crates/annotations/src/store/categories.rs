@@ -75,7 +75,10 @@ impl Transaction<'_> {
     /// [`Error::Unknown`](crate::Error::Unknown) where there is none of this number.
     pub fn update_category(&self, category: &Category) -> Result<()> {
         let Category { id, name, supercategory } = category;
-        match self.change("UPDATE category SET name = ?, supercategory = ? WHERE id = ?", (name, supercategory, id.0))? {
+        match self.change(
+            "UPDATE category SET name = ?, supercategory = ? WHERE id = ?",
+            (name, supercategory, id.0),
+        )? {
             0 => self.unknown(format!("category {id}")),
             _ => Ok(()),
         }
@@ -89,7 +92,8 @@ impl Transaction<'_> {
     pub fn delete_category(&self, id: CategoryId) -> Result<()> {
         let sql = "SELECT position FROM category WHERE id = ?";
         let mut statement = self.connection.prepare_cached(sql).map_err(self.error())?;
-        let position = statement.query_row([id.0], |row| row.get::<_, i64>(0)).optional().map_err(self.error())?;
+        let position =
+            statement.query_row([id.0], |row| row.get::<_, i64>(0)).optional().map_err(self.error())?;
         let Some(position) = position else { return self.unknown(format!("category {id}")) };
         self.change("DELETE FROM category WHERE id = ?", [id.0])?;
         // In two steps: no two may have the same position in between.

@@ -23,11 +23,14 @@ impl Store {
             Some(name) => Some(self.split_by_name(name)?),
             None => splits.first().map(|split| split.id),
         };
-        let Some(split) = splits.into_iter().find(|known| Some(known.id) == split) else { return Ok(Vec::new()) };
+        let Some(split) = splits.into_iter().find(|known| Some(known.id) == split) else {
+            return Ok(Vec::new());
+        };
         let prefix = format!("coco/{}/", split.name);
         let sql = "SELECT substr(key, length(?1) + 1), value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key";
         let mut statement = self.connection.prepare_cached(sql).map_err(self.error())?;
-        let kept = statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?))).map_err(self.error())?;
+        let kept =
+            statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?))).map_err(self.error())?;
         kept.collect::<rusqlite::Result<_>>().map_err(self.error())
     }
 }

@@ -116,6 +116,14 @@ impl Store {
         &self.path
     }
 
+    /// How long [`transaction`](Store::transaction) waits for another writer to finish: ten seconds unless set.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn set_patience(&self, patience: Duration) -> Result<()> {
+        self.connection.busy_timeout(patience).map_err(self.error())
+    }
+
     /// Begins to change the store. Other writers wait until the transaction ends; readers do not.
     ///
     /// # Errors

@@ -45,7 +45,12 @@ impl Store {
                    FROM run r JOIN model m ON m.id = r.model_id ORDER BY r.id";
         let mut statement = self.connection.prepare_cached(sql).map_err(self.error())?;
         let read = |row: &Row<'_>| {
-            Ok(Run { id: RunId(row.get(0)?), model: row.get(1)?, name: row.get(2)?, predictions: row.get(3)? })
+            Ok(Run {
+                id: RunId(row.get(0)?),
+                model: row.get(1)?,
+                name: row.get(2)?,
+                predictions: row.get(3)?,
+            })
         };
         let runs = statement.query_map([], read).map_err(self.error())?;
         runs.collect::<rusqlite::Result<_>>().map_err(self.error())
@@ -80,7 +85,8 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub fn predictions_of(&self, run: RunId, image: ImageId) -> Result<Vec<Detection>> {
-        let sql = format!("SELECT {COLUMNS} FROM prediction WHERE run_id = ? AND image_id = ? ORDER BY position");
+        let sql =
+            format!("SELECT {COLUMNS} FROM prediction WHERE run_id = ? AND image_id = ? ORDER BY position");
         let mut statement = self.connection.prepare_cached(&sql).map_err(self.error())?;
         let predictions = statement.query_map((run.0, image.0), read).map_err(self.error())?;
         predictions.collect::<rusqlite::Result<_>>().map_err(self.error())

@@ -37,7 +37,13 @@ impl Store {
         let mut statement = self.connection.prepare_cached(sql).map_err(self.error())?;
         let read = |row: &Row<'_>| {
             let id = SplitId(row.get(0)?);
-            Ok(Split { id, dataset: row.get(1)?, name: row.get(2)?, directory: row.get(3)?, images: row.get(4)? })
+            Ok(Split {
+                id,
+                dataset: row.get(1)?,
+                name: row.get(2)?,
+                directory: row.get(3)?,
+                images: row.get(4)?,
+            })
         };
         let splits = statement.query_map([], read).map_err(self.error())?;
         splits.collect::<rusqlite::Result<_>>().map_err(self.error())
@@ -74,7 +80,8 @@ impl Transaction<'_> {
     /// [`Error::Conflict`] where there is one of this name.
     pub fn add_split(&self, dataset: &str, name: &str, directory: &str) -> Result<SplitId> {
         self.change("INSERT OR IGNORE INTO dataset (name) VALUES (?)", [dataset])?;
-        let sql = "INSERT INTO split (dataset_id, name, directory) SELECT id, ?, ? FROM dataset WHERE name = ?";
+        let sql =
+            "INSERT INTO split (dataset_id, name, directory) SELECT id, ?, ? FROM dataset WHERE name = ?";
         self.change(sql, (name, directory, dataset))?;
         Ok(SplitId(self.connection.last_insert_rowid()))
     }
@@ -92,7 +99,9 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::Unknown`] where it is not in it.
     pub fn take_out_of_split(&self, split: SplitId, image: ImageId) -> Result<()> {
-        match self.change("DELETE FROM split_image WHERE split_id = ? AND image_id = ?", (split.0, image.0))? {
+        match self
+            .change("DELETE FROM split_image WHERE split_id = ? AND image_id = ?", (split.0, image.0))?
+        {
             0 => self.unknown(format!("image {image} in split {}", split.0)),
             _ => Ok(()),
         }
