@@ -44,7 +44,7 @@ pub(crate) fn read(path: &Path, sink: &mut dyn Sink, progress: &mut dyn FnMut(u6
             }
             "annotations" => {
                 found[1] = true;
-                reader.array(|reader| instances.annotation(reader))
+                instances.annotations(reader, path)
             }
             "categories" => {
                 found[2] = true;
@@ -151,40 +151,26 @@ impl Instances<'_> {
         written(self.sink.category(Category { id, name, supercategory }, extra.finish()))
     }
 
-    fn annotation(&mut self, reader: &mut Reader<File>) -> json::Result<()> {
-        let (mut id, mut image, mut category, mut bbox) = (None, None, None, None);
-        let (mut area, mut crowd) = (f64::NAN, false);
-        let mut segmentation = None;
-        let mut extra = Extra::default();
-        let boxes_only = self.sink.boxes_only();
-        reader.object(|reader, key| {
-            match key {
-                "id" => id = Some(reader.integer()?),
-                "image_id" => image = Some(reader.integer()?),
-                "category_id" => category = Some(reader.integer()?),
-                "bbox" => bbox = Some(super::bbox(reader)?),
-                "area" if reader.kind()? == Kind::Number => area = reader.number()?,
-                "iscrowd" => crowd = flag(reader)?,
-                _ if boxes_only => reader.skip()?,
-                "segmentation" => {
-                    let mut value = Vec::new();
-                    reader.raw(&mut value)?;
-                    segmentation = Some(text(value));
-                }
-                key => extra.add(reader, key)?,
-            }
-            Ok(())
-        })?;
-        let annotation = Annotation {
-            id: AnnotationId(super::field(reader, id, "annotation", "id")?),
-            image: ImageId(super::field(reader, image, "annotation", "image_id")?),
-            category: CategoryId(super::field(reader, category, "annotation", "category_id")?),
-            bbox: super::field(reader, bbox, "annotation", "bbox")?,
-            area,
-            crowd,
-        };
+    fn annotations(&mut self, reader: &mut Reader<File>, path: &Path) -> json::Result<()> {
+        if self.sink.boxes_only() {
+            // Masks of half a file are too much to keep; its boxes are not.
+            return reader.array_in_halves(
+                path,
+                json::WORTH_IT,
+                |reader| annotation(reader, true),
+                |annotation, reader| self.take(annotation, reader),
+            );
+        }
+        reader.array(|reader| {
+            let annotation = annotation(reader, false)?;
+            self.take(annotation, reader)
+        })
+    }
+
+    fn take(&mut self, annotation: Labelled, reader: &Reader<File>) -> json::Result<()> {
+        let Labelled { annotation, segmentation, extra } = annotation;
         self.count(reader);
-        written(self.sink.annotation(annotation, segmentation, extra.finish()))
+        written(self.sink.annotation(annotation, segmentation, extra))
     }
 
     /// Keeps what is said of the dataset as a whole, such as its licences.
@@ -193,6 +179,47 @@ impl Instances<'_> {
         reader.raw(&mut value)?;
         written(self.sink.other(key, text(value)))
     }
+}
+
+/// An annotation with its segmentation and what else is said of it.
+struct Labelled {
+    annotation: Annotation,
+    segmentation: Option<String>,
+    extra: Option<String>,
+}
+
+fn annotation(reader: &mut Reader<File>, boxes_only: bool) -> json::Result<Labelled> {
+    let (mut id, mut image, mut category, mut bbox) = (None, None, None, None);
+    let (mut area, mut crowd) = (f64::NAN, false);
+    let mut segmentation = None;
+    let mut extra = Extra::default();
+    reader.object(|reader, key| {
+        match key {
+            "id" => id = Some(reader.integer()?),
+            "image_id" => image = Some(reader.integer()?),
+            "category_id" => category = Some(reader.integer()?),
+            "bbox" => bbox = Some(super::bbox(reader)?),
+            "area" if reader.kind()? == Kind::Number => area = reader.number()?,
+            "iscrowd" => crowd = flag(reader)?,
+            _ if boxes_only => reader.skip()?,
+            "segmentation" => {
+                let mut value = Vec::new();
+                reader.raw(&mut value)?;
+                segmentation = Some(text(value));
+            }
+            key => extra.add(reader, key)?,
+        }
+        Ok(())
+    })?;
+    let annotation = Annotation {
+        id: AnnotationId(super::field(reader, id, "annotation", "id")?),
+        image: ImageId(super::field(reader, image, "annotation", "image_id")?),
+        category: CategoryId(super::field(reader, category, "annotation", "category_id")?),
+        bbox: super::field(reader, bbox, "annotation", "bbox")?,
+        area,
+        crowd,
+    };
+    Ok(Labelled { annotation, segmentation, extra: extra.finish() })
 }
 
 /// An error that ends the reading; whoever wants no more knows why.

@@ -12,12 +12,11 @@ use crate::types::{CategoryId, Detection, ImageId};
 pub(crate) fn read(path: &Path, mut take: impl FnMut(Detection)) -> Result<()> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut reader = Reader::new(file);
-    let read = reader
-        .array(|reader| {
-            take(detection(reader)?);
-            Ok(())
-        })
-        .and_then(|()| reader.finish());
+    let taken = |detection, _: &Reader<File>| {
+        take(detection);
+        Ok(())
+    };
+    let read = reader.array_in_halves(path, json::WORTH_IT, detection, taken).and_then(|()| reader.finish());
     read.map_err(Error::json(path))
 }
 

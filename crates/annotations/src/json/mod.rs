@@ -7,6 +7,7 @@
 //!
 //! The grammar is RFC 8259's. Beyond it `NaN`, `Infinity` and `-Infinity` are numbers, because Python writes them.
 
+mod halves;
 mod number;
 mod word;
 
@@ -80,6 +81,8 @@ impl fmt::Display for Kind {
         })
     }
 }
+
+pub(crate) use halves::WORTH_IT;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 18;
@@ -245,23 +248,55 @@ impl<R: Read> Reader<R> {
 
     /// Takes an array: `element` takes one of its values at each call.
     pub fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        if !self.begin_array()? {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.more()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Enters an array, or goes through it if it is empty. Yields whether it has elements.
+    fn begin_array(&mut self) -> Result<bool> {
         self.expect_kind(Kind::Array)?;
         self.enter()?;
         if self.token()? == Some(b']') {
             self.take();
             self.depth -= 1;
-            return Ok(());
+            return Ok(false);
         }
-        loop {
-            element(self)?;
-            if self.token()? == Some(b',') {
-                self.take();
-                continue;
-            }
-            self.expect(b']', "`,` or `]`")?;
-            self.depth -= 1;
-            return Ok(());
+        Ok(true)
+    }
+
+    /// Takes what follows an element of an array. Yields whether that is another element.
+    fn more(&mut self) -> Result<bool> {
+        if self.token()? == Some(b',') {
+            self.take();
+            return Ok(true);
         }
+        self.expect(b']', "`,` or `]`")?;
+        self.depth -= 1;
+        Ok(false)
+    }
+
+    /// A reader that begins before an element of an array, so many bytes into a file.
+    fn within_array(source: R, offset: u64) -> Reader<R> {
+        Reader { before: offset, line_start: offset, depth: 1, ..Reader::new(source) }
+    }
+
+    /// Goes on where another reader stands, which began within the innermost array where this one is, and has left it.
+    fn go_on_with(&mut self, other: Reader<R>) {
+        let (taken, lines) = (&self.block[..self.at], self.lines);
+        let lines = lines + memchr::memchr_iter(b'\n', taken).count() as u64;
+        let here =
+            memchr::memrchr(b'\n', taken).map_or(self.line_start, |newline| self.before + newline as u64 + 1);
+        let depth = self.depth - 1;
+        // Lines of the other one are counted from here.
+        let line_start = if other.lines == 0 { here } else { other.line_start };
+        *self = Reader { lines: lines + other.lines, line_start, depth, kept: self.kept.take(), ..other };
     }
 
     /// Takes an object: `member` takes the value of one key at each call. The key is the whole of `key`.
@@ -300,12 +335,9 @@ impl<R: Read> Reader<R> {
         self.take();
         loop {
             let plain = self.plain_bytes()?;
-            if plain > 0 {
-                self.text.extend_from_slice(&self.block[self.at - plain..self.at]);
-                if self.text.len() > LONGEST {
-                    return self.error(format!("a string of more than {LONGEST} bytes"));
-                }
-                continue;
+            self.text.extend_from_slice(&self.block[self.at - plain..self.at]);
+            if self.text.len() > LONGEST {
+                return self.error(format!("a string of more than {LONGEST} bytes"));
             }
             match self.peek_byte()? {
                 Some(b'"') => {
@@ -316,7 +348,11 @@ impl<R: Read> Reader<R> {
                     let character = self.escaped()?;
                     self.text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
-                Some(byte) => return self.error(format!("byte {byte:#04x} in a string must be escaped")),
+                Some(byte) if byte < 0x20 => {
+                    return self.error(format!("byte {byte:#04x} in a string must be escaped"));
+                }
+                // A block has ended.
+                Some(_) => {}
                 None => return self.error("the file ends within a string"),
             }
         }

@@ -117,8 +117,10 @@ impl Bulk {
                 (name, directory, dataset),
             )?;
             let split = self.connection.last_insert_rowid();
-            let mut insert = self.connection.prepare_cached("INSERT INTO split_image VALUES (?, ?)")?;
-            images.iter().try_for_each(|image| insert.execute((split, image)).map(drop))
+            self.insert("split_image", 2, images, |statement, first, image| {
+                statement.raw_bind_parameter(first, split)?;
+                statement.raw_bind_parameter(first + 1, *image)
+            })
         };
         add().map_err(Error::sqlite(&self.path))
     }
