@@ -36,6 +36,9 @@ fn main() -> Result<()> {
 
 pub use ocelli_core::*;
 
+/// Labels: the SQLite store, COCO in and out, evaluation.
+#[cfg(feature = "annotations")]
+pub use ocelli_annotations as annotations;
 /// Device, streams, memory, kernels and the search for NVIDIA's libraries.
 pub use ocelli_cuda as cuda;
 /// cuDNN's graph API.

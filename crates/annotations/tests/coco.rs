@@ -471,8 +471,8 @@ fn results_in_and_out() {
     assert_eq!(plain(&out), plain(&json!([first, results[0], results[2]])));
     assert!(matches!(import::results(&mut store, &path, "net", "run").unwrap_err(), Error::Conflict { .. }));
     for (key, value, expected) in [
-        ("image_id", json!(99), "there is no image 99"),
-        ("category_id", json!(5), "category 5"),
+        ("image_id", json!(99), "of image 99, and there is none"),
+        ("category_id", json!(5), "of category 5, and there is none"),
         ("score", Value::Null, "expected a number, found null"),
         ("bbox", json!([1, 2, 3]), "the box that ends here has 3 numbers"),
     ] {
@@ -484,6 +484,44 @@ fn results_in_and_out() {
     }
     let wrong = case.write("wrong.json", r#"[{"image_id":7,"category_id":1,"bbox":[1,2,3,4],"score":NaN}]"#);
     assert!(read_detections(wrong).unwrap_err().to_string().contains("not finite"));
+}
+
+/// What the fuzz targets do at length, in short: files with bytes changed, taken out and put in.
+#[test]
+fn damaged_files_are_errors_or_labels_and_never_a_panic() {
+    let case = Case::new();
+    let labelled = with(
+        annotation(1, [1.0, 2.0, 3.0, 4.0]),
+        "segmentation",
+        json!({ "size": [50, 100], "counts": "abc" }),
+    );
+    let whole = dataset(json!([labelled, annotation(2, [1e-3, 0.25, 3.5, 40.0])])).to_string().into_bytes();
+    let mut state = 1u64;
+    let mut random = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end
+    };
+    let tokens: [&[u8]; 12] =
+        [b"{", b"}", b"[", b"]", b",", b"\"", b"\\", b"\\u12", b"NaN", b"1e999", b"-", b"\xff"];
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + random(3) {
+            let at = random(bytes.len());
+            match random(3) {
+                0 => bytes[at] = random(256) as u8,
+                1 => drop(bytes.drain(at..(at + 1 + random(20)).min(bytes.len()))),
+                _ => drop(bytes.splice(at..at, tokens[random(tokens.len())].iter().copied())),
+            }
+        }
+        std::fs::write(case.path("damaged.json"), &bytes).unwrap();
+        match GroundTruth::read(case.path("damaged.json")) {
+            Ok(_) => read += 1,
+            Err(Error::Json { .. } | Error::Evaluation(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(read > 100 && refused > 1000, "{read} {refused}");
 }
 
 fn real(name: &str) -> PathBuf {

@@ -240,7 +240,7 @@ fn predictions_keep_their_order() {
     transaction.add_predictions(run, &[found(2, 0.5), found(1, 0.25), found(2, 0.5)]).unwrap();
     transaction.add_predictions(run, &[found(2, 0.75), found(1, 0.5)]).unwrap();
     let error = transaction.add_predictions(run, &[found(99, 0.5)]).unwrap_err();
-    assert!(error.to_string().contains("there is no image 99"), "{error}");
+    assert!(error.to_string().contains("of image 99, and there is none"), "{error}");
     assert!(matches!(
         transaction.add_predictions(run, &[found(1, f64::NAN)]).unwrap_err(),
         Error::Setting { .. }

@@ -1,6 +1,9 @@
-//! The `ocelli` program: `doctor` says whether the library can run on a machine, and `stack` manages NVIDIA's libraries.
+//! The `ocelli` program: `doctor` says whether the library can run on a machine, `stack` manages NVIDIA's libraries, and
+//! `coco` works with the labels of object detection.
 
+mod coco;
 mod doctor;
+mod picture;
 mod stack;
 
 use std::error::Error;
@@ -25,12 +28,16 @@ enum Command {
     /// NVIDIA's libraries in a directory of Ocelli's own, without root and without a toolkit
     #[command(subcommand)]
     Stack(stack::Action),
+    /// Labels of object detection: import, export, evaluation, statistics, pictures; needs no GPU
+    #[command(subcommand)]
+    Coco(coco::Action),
 }
 
 fn main() -> ExitCode {
     let written = match Arguments::parse().command {
         Command::Doctor(options) => doctor::run(&options),
         Command::Stack(action) => stack::run(&action),
+        Command::Coco(action) => coco::run(&action),
     };
     // A reader that went away, as `head` does, is nothing to report.
     written.unwrap_or(ExitCode::FAILURE)

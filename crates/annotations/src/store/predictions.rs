@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::{Store, Transaction};
 use crate::error::{Error, Result};
-use crate::types::{BBox, CategoryId, Detection, ImageId};
+use crate::types::{BBox, Category, CategoryId, Detection, ImageId};
 
 /// A run's number within a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,18 +142,26 @@ impl Transaction<'_> {
                 _ => self.predictions_so_far(run, image)?,
             };
             let sql = "INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            self.change(sql, (run.0, image.0, position, category.0, x, y, width, height, score)).map_err(
-                |error| match error {
-                    Error::Conflict { path, .. } => {
-                        let what = format!("there is no image {image}, category {category} or run {}", run.0);
-                        Error::Conflict { path, what }
-                    }
-                    error => error,
-                },
-            )?;
+            let added = self.change(sql, (run.0, image.0, position, category.0, x, y, width, height, score));
+            added.map_err(|error| self.missing(error, run, &detection))?;
             last = Some((image, position + 1));
         }
         Ok(())
+    }
+
+    /// What a detection refers to that is not there: SQLite does not say what it is.
+    fn missing(&self, error: Error, run: RunId, detection: &Detection) -> Error {
+        let Error::Conflict { path, what } = error else { return error };
+        let Detection { image, category, .. } = detection;
+        let there = |categories: Vec<Category>| categories.iter().any(|known| known.id == *category);
+        let what = if self.image(*image).is_err() {
+            format!("a detection is of image {image}, and there is none of that number")
+        } else if !self.categories().is_ok_and(there) {
+            format!("a detection is of category {category}, and there is none of that number")
+        } else {
+            format!("a detection of run {} cannot be added: {what}", run.0)
+        };
+        Error::Conflict { path, what }
     }
 
     fn predictions_so_far(&self, run: RunId, image: ImageId) -> Result<i64> {
