@@ -132,7 +132,8 @@ fn look_at(path: &Path, image: &Image) -> Option<Problem> {
             | Orientation::Rotate270FlipH
     );
     let as_stored = stored == file;
-    if !as_stored && !(transposed && stored == [rows, columns]) {
+    let turned = transposed && stored == [rows, columns];
+    if !(as_stored || turned) {
         return Some(Problem::Size { stored, file });
     }
     (orientation != Orientation::NoTransforms)

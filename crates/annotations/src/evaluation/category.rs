@@ -4,15 +4,26 @@
 //! an image, and saves sorting twice.
 
 use super::{
-    evaluator::Record,
     numeric::descending,
     overlap::overlap,
     parameters::{AreaRange, Parameters},
     truth::Truth,
 };
+use crate::types::BBox;
 
 /// The thresholds that are handled at once: one bit each of a word.
 const CHUNK: usize = u64::BITS as usize;
+
+/// A detection as it waits for its evaluation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) bbox: BBox,
+    pub(super) score: f64,
+    /// The image's place among the sorted images.
+    pub(super) image: u32,
+    /// How many detections came before it.
+    pub(super) order: u32,
+}
 
 /// What there is to say of a category.
 pub(super) struct Cells {

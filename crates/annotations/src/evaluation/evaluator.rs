@@ -1,14 +1,14 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use super::{
-    category::{CategoryEvaluator, Cells},
+    category::{CategoryEvaluator, Cells, Record},
     error::{Error, Result},
     parallel,
     parameters::{Parameters, Unknown},
     results::{Dropped, Evaluation},
     truth::{GroundTruth, not_finite},
 };
-use crate::types::{BBox, Detection};
+use crate::types::Detection;
 
 /// Collects detections, and evaluates them.
 ///
@@ -23,17 +23,6 @@ pub struct Evaluator {
     pending: Vec<Vec<Record>>,
     count: u32,
     dropped: Dropped,
-}
-
-/// A detection as it waits for its evaluation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) bbox: BBox,
-    pub(super) score: f64,
-    /// The image's place among the sorted images.
-    pub(super) image: u32,
-    /// How many detections came before it.
-    pub(super) order: u32,
 }
 
 impl Evaluator {

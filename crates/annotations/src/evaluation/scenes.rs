@@ -1,8 +1,4 @@
-use super::{
-    evaluator::{Evaluator, Record},
-    numeric::descending,
-    truth::Truth,
-};
+use super::{category::Record, evaluator::Evaluator, numeric::descending, truth::Truth};
 
 /// Annotations and detections by image, whatever their category.
 pub(super) struct Scenes<'a> {

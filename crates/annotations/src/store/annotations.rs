@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Rows};
 
-use super::{Filter, Store, Transaction, images};
+use super::{Filter, Store, Transaction, check_object, images};
 use crate::error::{Error, Result};
 use crate::segmentation::Segmentation;
 use crate::types::{Annotation, AnnotationId, BBox, CategoryId, Image, ImageId};
@@ -190,14 +190,6 @@ pub struct Detail {
     pub segmentation: Option<String>,
     /// What else is said of it: a JSON object.
     pub extra: Option<String>,
-}
-
-/// An error for what is no JSON object.
-pub(super) fn check_object(json: &str) -> Result<()> {
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::Setting { what: format!("expected a JSON object: {error}") }),
-    }
 }
 
 impl Transaction<'_> {

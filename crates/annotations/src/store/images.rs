@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Filter, Store, Transaction};
+use super::{Filter, Store, Transaction, check_object};
 use crate::error::Result;
 use crate::types::{Image, ImageId};
 
@@ -149,7 +149,7 @@ impl Transaction<'_> {
     /// [`Error::Conflict`](crate::Error::Conflict) where there is no such image,
     /// [`Error::Setting`](crate::Error::Setting) where it is no JSON object.
     pub fn set_image_extra(&self, id: ImageId, json: &str) -> Result<()> {
-        super::annotations::check_object(json)?;
+        check_object(json)?;
         self.change("INSERT OR REPLACE INTO image_extra VALUES (?, ?)", (id.0, json)).map(drop)
     }
 

@@ -231,6 +231,14 @@ fn check_header(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// An error for what is no JSON object.
+fn check_object(json: &str) -> Result<()> {
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Setting { what: format!("expected a JSON object: {error}") }),
+    }
+}
+
 /// The file of the same name with something after it.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();

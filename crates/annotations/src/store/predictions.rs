@@ -143,7 +143,7 @@ impl Transaction<'_> {
             };
             let sql = "INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
             let added = self.change(sql, (run.0, image.0, position, category.0, x, y, width, height, score));
-            added.map_err(|error| self.missing(error, run, &detection))?;
+            added.map_err(|error| self.missing(error, run, detection))?;
             last = Some((image, position + 1));
         }
         Ok(())

@@ -35,7 +35,7 @@ fn an_older_store_is_brought_to_this_version_with_all_that_is_in_it() {
         area: 150.0,
         crowd: false,
     };
-    assert_eq!(store.annotations_of(ImageId(3)).unwrap(), [annotation.clone()]);
+    assert_eq!(store.annotations_of(ImageId(3)).unwrap(), std::slice::from_ref(&annotation));
     assert_eq!(store.annotation(AnnotationId(5)).unwrap(), annotation);
     // What the second version added is there.
     let found = Detection { image: ImageId(3), category: CategoryId(7), bbox: annotation.bbox, score: 0.5 };
