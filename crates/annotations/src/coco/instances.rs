@@ -203,7 +203,8 @@ fn annotation(reader: &mut Reader<File>, boxes_only: bool) -> json::Result<Label
             "iscrowd" => crowd = flag(reader)?,
             _ if boxes_only => reader.skip()?,
             "segmentation" => {
-                let mut value = Vec::new();
+                // Most fit, and do not grow.
+                let mut value = Vec::with_capacity(512);
                 reader.raw(&mut value)?;
                 segmentation = Some(text(value));
             }

@@ -236,21 +236,24 @@ impl Gathering {
         let bulk = join(self.writer)?;
         let (hints, mut dropped) = checked?;
         dropped.sort_unstable();
-        bulk.remove_details(&dropped)?;
-        bulk.categories(&self.categories)?;
-        for Split { name, directory, images, .. } in &mut self.splits {
-            images.sort_unstable();
-            bulk.split(&self.options.dataset, name, directory, images)?;
-        }
-        let mut labelled: Vec<ImageId> = self.rows.iter().map(|row| row.annotation.image).collect();
-        labelled.sort_unstable();
-        labelled.dedup();
+        let (mut rows, splits) = (self.rows, &mut self.splits);
+        std::thread::scope(|scope| {
+            // As they will be inserted.
+            scope.spawn(|| rows.sort_unstable_by_key(|row| (row.annotation.image, row.annotation.id)));
+            bulk.remove_details(&dropped)?;
+            bulk.categories(&self.categories)?;
+            splits.iter_mut().try_for_each(|Split { name, directory, images, .. }| {
+                images.sort_unstable();
+                bulk.split(&self.options.dataset, name, directory, images)
+            })
+        })?;
+        let labelled = rows.chunk_by(|a, b| a.annotation.image == b.annotation.image).count();
         let report = Report {
             images: self.sizes.len(),
-            images_without_annotations: self.sizes.len() - labelled.len(),
+            images_without_annotations: self.sizes.len() - labelled,
             categories: self.categories.len(),
-            annotations: self.rows.len(),
-            crowds: self.rows.iter().filter(|row| row.annotation.crowd).count(),
+            annotations: rows.len(),
+            crowds: rows.iter().filter(|row| row.annotation.crowd).count(),
             annotations_found: found,
             entries: self.notes.entries(),
             hints,
@@ -258,7 +261,7 @@ impl Gathering {
         self.meta.push(("report".into(), serde_json::json!(report).to_string()));
         self.meta.push(("program".into(), concat!("ocelli ", env!("CARGO_PKG_VERSION")).into()));
         self.meta.iter().try_for_each(|(key, value)| bulk.meta(key, value))?;
-        bulk.finish(self.rows)?;
+        bulk.finish(rows)?;
         Ok(report)
     }
 

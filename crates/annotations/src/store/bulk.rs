@@ -61,16 +61,24 @@ impl Bulk {
 
     /// Adds images, with what else is said of each (a JSON object).
     pub(crate) fn images(&self, images: &[(Image, Option<String>)]) -> Result<()> {
-        let add = || -> rusqlite::Result<()> {
-            let mut image = self.connection.prepare_cached("INSERT INTO image VALUES (?, ?, ?, ?)")?;
-            let mut extra = self.connection.prepare_cached("INSERT INTO image_extra VALUES (?, ?)")?;
-            for (Image { id, file_name, width, height }, json) in images {
-                image.execute((id.0, file_name, width, height))?;
-                if let Some(json) = json {
-                    extra.execute((id.0, json))?;
-                }
-            }
-            Ok(())
+        let add = || {
+            self.insert(
+                "image",
+                4,
+                images,
+                |statement, first, (Image { id, file_name, width, height }, _)| {
+                    statement.raw_bind_parameter(first, id.0)?;
+                    statement.raw_bind_parameter(first + 1, file_name)?;
+                    statement.raw_bind_parameter(first + 2, *width)?;
+                    statement.raw_bind_parameter(first + 3, *height)
+                },
+            )?;
+            let extra = |(image, json): &(Image, Option<String>)| Some((image.id.0, json.clone()?));
+            let extras: Vec<(i64, String)> = images.iter().filter_map(extra).collect();
+            self.insert("image_extra", 2, &extras, |statement, first, (id, json)| {
+                statement.raw_bind_parameter(first, *id)?;
+                statement.raw_bind_parameter(first + 1, json)
+            })
         };
         add().map_err(Error::sqlite(&self.path))
     }
@@ -89,14 +97,12 @@ impl Bulk {
 
     /// Adds masks and what else is said of annotations, by increasing number.
     pub(crate) fn details(&self, details: &[DetailRow]) -> Result<()> {
-        let add = || -> rusqlite::Result<()> {
-            let mut insert = self.connection.prepare_cached("INSERT INTO detail VALUES (?, ?, ?)")?;
-            for DetailRow { id, segmentation, extra } in details {
-                insert.execute((id, segmentation, extra))?;
-            }
-            Ok(())
-        };
-        add().map_err(Error::sqlite(&self.path))
+        self.insert("detail", 3, details, |statement, first, DetailRow { id, segmentation, extra }| {
+            statement.raw_bind_parameter(first, *id)?;
+            statement.raw_bind_parameter(first + 1, segmentation.as_deref())?;
+            statement.raw_bind_parameter(first + 2, extra.as_deref())
+        })
+        .map_err(Error::sqlite(&self.path))
     }
 
     /// Takes details back.
@@ -209,7 +215,7 @@ impl Bulk {
         let statement = |rows: usize| {
             // OR FAIL: what a failing statement did before need not be undone, as nothing will be kept.
             let places = vec![places.as_str(); rows].join(", ");
-            self.connection.prepare(&format!("INSERT OR FAIL INTO {table} VALUES {places}"))
+            self.connection.prepare_cached(&format!("INSERT OR FAIL INTO {table} VALUES {places}"))
         };
         let (mut several, mut one) = (statement(ROWS)?, statement(1)?);
         let mut chunks = rows.chunks_exact(ROWS);
