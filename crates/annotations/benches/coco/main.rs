@@ -23,7 +23,10 @@ use ocelli_annotations::import::{self, Options, Source};
 use ocelli_annotations::{Annotation, Filter, ImageId, Result, Store};
 use serde_json::{Value, json};
 
-const CASES: [(&str, fn(&Path) -> Value); 5] = [
+/// A name and what is measured, on the files of a directory.
+type Case = (&'static str, fn(&Path) -> Value);
+
+const CASES: [Case; 5] = [
     ("import_boxes", |directory| import(directory, true)),
     ("import_masks", |directory| import(directory, false)),
     ("read_epoch", read_epoch),
