@@ -195,27 +195,28 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
-        let path = path.to_path_buf();
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull { path },
-            _ => Error::Io { action, path, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull { path: path.into() },
+            _ => Error::Io { action, path: path.into(), source },
         }
     }
 
-    pub(crate) fn json(path: &Path) -> impl FnOnce(json::Error) -> Error + use<> {
-        let path = path.to_path_buf();
+    pub(crate) fn json(path: &Path) -> impl FnOnce(json::Error) -> Error {
         move |error| match error {
-            json::Error::Syntax { what, position } => Error::Json { path, what, position },
-            json::Error::Io(source) => Error::Io { action: "read", path, source },
+            json::Error::Syntax { what, position } => Error::Json { path: path.into(), what, position },
+            json::Error::Io(source) => Error::Io { action: "read", path: path.into(), source },
         }
     }
 
     /// SQLite's error as what it means for a user.
-    pub(crate) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Error + use<> {
+    pub(crate) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
+        move |error| Error::of_sqlite(error, path.into())
+    }
+
+    fn of_sqlite(error: rusqlite::Error, path: PathBuf) -> Error {
         use rusqlite::ErrorCode;
-        let path = path.to_path_buf();
-        move |error| match error.sqlite_error_code() {
+        match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path },
             Some(ErrorCode::ReadOnly) => Error::ReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, what: error.to_string() },

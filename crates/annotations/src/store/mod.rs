@@ -145,7 +145,7 @@ impl Store {
         })
     }
 
-    fn error(&self) -> impl FnOnce(rusqlite::Error) -> Error + use<> {
+    fn error(&self) -> impl FnOnce(rusqlite::Error) -> Error {
         Error::sqlite(&self.path)
     }
 
