@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
+use crate::temporary::temporary_file;
+use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
-
-use crate::{Error, Result};
 
 #[cfg(test)]
 mod tests;
@@ -84,16 +83,6 @@ fn download_from(
     temporary.as_file().sync_all().map_err(io_error("write"))?;
     temporary.persist(path).map_err(|error| io_error("create")(error.error))?;
     Ok(())
-}
-
-fn temporary_file(name: &str, directory: &Path) -> io::Result<NamedTempFile> {
-    let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
-    // Temporary files are private by default; a dataset is shared as far as the user's umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(directory)
 }
 
 fn receive(

@@ -17,6 +17,20 @@ pub enum Error {
         found: String,
     },
 
+    /// A file was written by a later version of Ocelli.
+    #[error(
+        "{} has version {found} of its format, and this Ocelli reads up to {supported}: update Ocelli or make the file anew",
+        path.display()
+    )]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The latest version that can be read.
+        supported: u32,
+    },
+
     /// A file of the dataset is not in its directory.
     #[error(
         "{} is not in {} (nor with a dot before idx, nor with .gz): fetch the dataset or name its directory",

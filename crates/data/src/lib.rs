@@ -16,10 +16,17 @@
 //! ```
 
 mod download;
+mod encoded;
 mod error;
 pub mod idx;
 pub mod images;
+pub mod jpeg;
 pub mod mnist;
+mod random;
+pub mod records;
+pub mod sampler;
+mod temporary;
 
 pub use download::Progress;
+pub use encoded::Encoded;
 pub use error::{Error, Result};

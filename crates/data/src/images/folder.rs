@@ -13,6 +13,7 @@ use std::thread;
 use image::{ImageError, ImageFormat, ImageReader};
 
 use super::loader::Damaged;
+use crate::encoded::Encoded;
 use crate::{Error, Result};
 
 /// The file extensions of images, in small letters; files are told by them, and what is in them by their first bytes.
@@ -113,6 +114,7 @@ pub struct Sample {
 /// decoded each time that they are loaded; see [`ImageFolder::into_memory`] for small sets.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
+    directory: PathBuf,
     classes: Vec<String>,
     samples: Vec<Sample>,
 }
@@ -142,7 +144,12 @@ impl ImageFolder {
             }
             classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
-        Ok(ImageFolder { classes, samples })
+        Ok(ImageFolder { directory: directory.into(), classes, samples })
+    }
+
+    /// The directory that the folders are in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The names of the classes, by label.
@@ -213,6 +220,27 @@ impl Images for ImageFolder {
     }
 }
 
+impl Encoded for ImageFolder {
+    fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn label(&self, index: usize) -> i32 {
+        self.samples[index].label
+    }
+
+    fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        let path = &self.samples[index].path;
+        let bytes =
+            fs::read(path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.samples[index].path.clone()
+    }
+}
+
 /// The images of a folder, decoded.
 #[derive(Debug)]
 pub struct Memory {
@@ -239,7 +267,7 @@ impl Images for Memory {
     }
 
     fn label(&self, index: usize) -> i32 {
-        self.folder.label(index)
+        Images::label(&self.folder, index)
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, Rgb>> {
@@ -247,12 +275,12 @@ impl Images for Memory {
     }
 
     fn name(&self, index: usize) -> PathBuf {
-        self.folder.name(index)
+        Images::name(&self.folder, index)
     }
 }
 
 /// How many threads to start: as many as asked for, or, for 0, as the machine runs at once.
-pub(super) fn threads(asked: usize) -> usize {
+pub(crate) fn threads(asked: usize) -> usize {
     if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::folder::{Images, threads};
-use super::random::{Random, Use};
 use super::transform::{Transform, Transformer};
+use crate::random::{Random, Use};
 use crate::{Error, Result};
 
 /// The label of places in a batch that hold no image. Ocelli's cross entropy leaves them out of the mean, and they are

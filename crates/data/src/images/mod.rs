@@ -23,9 +23,9 @@
 
 mod folder;
 mod loader;
-mod random;
 mod transform;
 
+pub(crate) use folder::threads;
 pub use folder::{EXTENSIONS, ImageFolder, Images, Memory, Rgb, Sample};
 pub use loader::{Batch, Batches, Damaged, IGNORED, Loader, LoaderConfig};
 pub use transform::Transform;

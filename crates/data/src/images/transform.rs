@@ -4,7 +4,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::folder::Rgb;
-use super::random::Random;
+use crate::random::Random;
 
 /// How images become `size` x `size` pixels. Where pixels are scaled, they are scaled as Pillow and torchvision do it:
 /// linearly, with a filter that widens when the image shrinks.
@@ -286,7 +286,7 @@ fn blacken_square(pixels: &mut [u8], size: usize, square: usize, random: &mut Ra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::random::Use;
+    use crate::random::Use;
 
     /// Each pixel tells its place: red the column, green the row.
     fn places(width: usize, height: usize) -> Rgb {

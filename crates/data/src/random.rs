@@ -1,7 +1,7 @@
 //! Random numbers that depend on where they are used and not on when.
 
 /// Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
-fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let a = u64::from(counter[0]) * 0xd251_1f53;
         let b = u64::from(counter[2]) * 0xcd9e_8d57;
@@ -18,15 +18,19 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 
 /// What the numbers are for; each use has a stream of its own.
 #[derive(Clone, Copy)]
-pub(super) enum Use {
+pub(crate) enum Use {
     /// The order of an epoch.
     Order = 0,
     /// The augmentation of an image.
     Augmentation = 1,
+    /// The keys of permutations.
+    Key = 2,
+    /// The rounds of permutations.
+    Round = 3,
 }
 
 /// The random numbers of one use in one epoch, for one image where that matters.
-pub(super) struct Random {
+pub(crate) struct Random {
     key: [u32; 2],
     epoch: u32,
     index: u32,
@@ -37,7 +41,7 @@ pub(super) struct Random {
 }
 
 impl Random {
-    pub(super) fn new(seed: u64, purpose: Use, epoch: usize, index: usize) -> Random {
+    pub(crate) fn new(seed: u64, purpose: Use, epoch: usize, index: usize) -> Random {
         let key = [seed as u32, (seed >> 32) as u32];
         Random { key, epoch: epoch as u32, index: index as u32, block: 0, purpose, words: [0; 4], used: 4 }
     }
@@ -53,21 +57,21 @@ impl Random {
     }
 
     /// A number in `low..high`.
-    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * f64::from(self.word()) / 4_294_967_296.0
     }
 
     /// An integer in `0..bound`, or 0 when the bound is 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u64::from(self.word()) * bound as u64) >> 32) as usize
     }
 
-    pub(super) fn coin(&mut self) -> bool {
+    pub(crate) fn coin(&mut self) -> bool {
         self.word() >> 31 == 1
     }
 
     /// Puts items into a random order (Fisher and Yates).
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
