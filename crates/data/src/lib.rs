@@ -15,6 +15,7 @@
 //! }
 //! ```
 
+pub mod cifar10;
 mod download;
 mod encoded;
 mod error;
