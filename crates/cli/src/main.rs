@@ -1,7 +1,8 @@
-//! The `ocelli` program: `doctor` says whether the library can run on a machine, `stack` manages NVIDIA's libraries, and
-//! `coco` works with the labels of object detection.
+//! The `ocelli` program: `doctor` says whether the library can run on a machine, `stack` manages NVIDIA's libraries,
+//! `coco` works with the labels of object detection, `dataset` prepares image files for training.
 
 mod coco;
+mod dataset;
 mod doctor;
 mod picture;
 mod stack;
@@ -25,6 +26,9 @@ struct Arguments {
 enum Command {
     /// Says what this machine has of what Ocelli needs, what is picked and why; succeeds if Ocelli can run here
     Doctor(doctor::Options),
+    /// Image files prepared for training
+    #[command(subcommand)]
+    Dataset(dataset::Action),
     /// NVIDIA's libraries in a directory of Ocelli's own, without root and without a toolkit
     #[command(subcommand)]
     Stack(stack::Action),
@@ -36,6 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     let written = match Arguments::parse().command {
         Command::Doctor(options) => doctor::run(&options),
+        Command::Dataset(action) => dataset::run(&action),
         Command::Stack(action) => stack::run(&action),
         Command::Coco(action) => coco::run(&action),
     };

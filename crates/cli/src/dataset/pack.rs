@@ -1,0 +1,71 @@
+//! `ocelli dataset pack`.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use ocelli_data::images::ImageFolder;
+use ocelli_data::records::{self, Records};
+use serde::Serialize;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A directory with a folder of images for each class
+    directory: PathBuf,
+    /// The file to make
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Threads that read; 0 for as many as the machine runs at once
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+    /// Replace a file that is there, when the new one is whole
+    #[arg(long)]
+    overwrite: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What was packed.
+#[derive(Serialize)]
+pub(crate) struct Packed {
+    records: usize,
+    classes: usize,
+    bytes: u64,
+    path: PathBuf,
+}
+
+impl fmt::Display for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Packed { records, classes, bytes, path } = self;
+        writeln!(f, "packed {records} images of {classes} classes into {}, {bytes} bytes", path.display())
+    }
+}
+
+/// Images are packed as they are: what cannot be decoded is for the one who reads them to find.
+pub(crate) fn run(options: &Options) -> Result<Packed, Box<dyn Error>> {
+    let Options { directory, output, workers, overwrite, .. } = options;
+    if output.exists() && !overwrite {
+        let path = output.display();
+        return Err(
+            format!("{path} exists already: replace it with --overwrite, or name another file").into()
+        );
+    }
+    let folder = ImageFolder::open(directory)?;
+    let bar = bar(folder.samples().len());
+    records::pack(&folder, output, *workers, |count| bar.set_position(count as u64))?;
+    bar.finish_and_clear();
+    // Opened as training will: its index is whole.
+    let records = Records::open(output)?;
+    let bytes = std::fs::metadata(output)?.len();
+    Ok(Packed { records: records.len(), classes: records.classes().len(), bytes, path: output.clone() })
+}
+
+/// Hidden where standard error is no terminal.
+fn bar(images: usize) -> ProgressBar {
+    let template = "packing [{bar:30}] {pos}/{len} {per_sec} {eta}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(images as u64).with_style(style.progress_chars("=> "))
+}
