@@ -1,40 +1,30 @@
 //! Pascal VOC's XML files.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod folder;
+
 use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 
 use ocelli_annotations::import::{self, OnBadBox, Options, Outcome, Reason, Report, Source};
 use ocelli_annotations::{AnnotationId, Error, Filter, ImageId, Result, Store};
-use tempfile::TempDir;
+
+use folder::Folder;
 
 /// A dataset laid out as Pascal VOC's.
-struct Folder(TempDir);
+struct Dataset(Folder);
 
-impl Folder {
-    fn new() -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        fs::create_dir(folder.path("Annotations")).unwrap();
-        fs::create_dir(folder.path("JPEGImages")).unwrap();
-        folder
+impl Deref for Dataset {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
     }
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> &Folder {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-        self
-    }
-
-    fn image(&self, name: &str, width: u32, height: u32) -> &Folder {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image::GrayImage::new(width, height).save_with_format(path, image::ImageFormat::Png).unwrap();
-        self
+impl Dataset {
+    fn new() -> Dataset {
+        Dataset(Folder::with(["Annotations", "JPEGImages"]))
     }
 
     fn source(&self, labels: &str) -> Source {
@@ -120,7 +110,7 @@ const WHOLE: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 
 #[test]
 fn an_annotation_is_imported() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/2007_000027.xml", WHOLE.replace('\n', "\r\n"));
     let (store, report) = folder.import();
     assert!(report.entries.is_empty() && report.hints.is_empty(), "{report}");
@@ -144,7 +134,7 @@ fn an_annotation_is_imported() {
 
 #[test]
 fn categories_are_sorted_over_all_sources_and_images_by_file() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let one = |filename: &str, name: &str| {
         annotation(filename, Some((20, 20)), &object(name, [1.0, 1.0, 9.0, 9.0], ""))
     };
@@ -175,7 +165,7 @@ fn categories_are_sorted_over_all_sources_and_images_by_file() {
 
 #[test]
 fn lists_name_their_files() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     for stem in ["a", "b", "c"] {
         let object = object("a", [1.0, 1.0, 2.0, 2.0], "");
         folder.file(
@@ -211,7 +201,7 @@ fn lists_name_their_files() {
 
 #[test]
 fn images_are_found_and_measured() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder
         .image("JPEGImages/a.png", 30, 20)
         .image("JPEGImages/x/b.JPG", 7, 8)
@@ -230,7 +220,7 @@ fn images_are_found_and_measured() {
 
 #[test]
 fn images_that_cannot_be_measured_are_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", annotation("a.png", None, ""));
     let error = folder.error().to_string();
     assert!(error.contains("a.xml: it has no `size`") && error.contains("a.png to read it from"), "{error}");
@@ -280,7 +270,7 @@ fn what_is_no_annotation_is_named() {
             "is no number of pixels",
         ),
     ] {
-        let folder = Folder::new();
+        let folder = Dataset::new();
         folder.file("Annotations/a.xml", &text);
         let error = folder.import_with(&["Annotations"], &Options::default());
         let Err(error) = error else { panic!("{text} is imported") };
@@ -292,7 +282,7 @@ fn what_is_no_annotation_is_named() {
 
 #[test]
 fn a_file_cut_short_anywhere_is_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let end = WHOLE.rfind("</annotation>").unwrap();
     for length in (0..end).step_by(7).chain(end - 10..end + 12) {
         folder.file("Annotations/a.xml", &WHOLE[..length]);
@@ -302,7 +292,7 @@ fn a_file_cut_short_anywhere_is_named() {
 
 #[test]
 fn what_is_no_text_is_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", b"<annotation>\n<filename>\xe9.jpg</filename></annotation>");
     assert!(folder.error().to_string().contains("a.xml: line 2: a byte is not UTF-8"), "{}", folder.error());
 }
@@ -311,18 +301,18 @@ fn what_is_no_text_is_named() {
 fn elements_however_deep_and_entities_however_many_are_read_in_their_own_length() {
     let deep = 200_000;
     let nested = format!("{}{}", "<part>".repeat(deep), "</part>".repeat(deep));
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let object = object("a", [1.0, 1.0, 2.0, 2.0], &nested);
     folder.file("Annotations/a.xml", annotation("a.jpg", Some((9, 9)), &object));
     assert_eq!(folder.import().1.annotations, 1);
 
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", "<annotation>".to_string() + &"<a>".repeat(deep));
     let error = folder.error().to_string();
     assert!(error.len() < 1000 && error.contains("ends within <a>"), "{error}");
 
     let bomb = "<!DOCTYPE annotation [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;\">]>\n";
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", bomb.to_string() + &annotation("&b;.jpg", Some((9, 9)), ""));
     let error = folder.error().to_string();
     assert!(error.contains("a.xml: line 3: the entity &b; is none of XML's own"), "{error}");
@@ -330,7 +320,7 @@ fn elements_however_deep_and_entities_however_many_are_read_in_their_own_length(
 
 #[test]
 fn bad_boxes_are_treated_as_asked() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let objects = [
         object("a", [1.0, 1.0, 100.0, 100.0], "<difficult>0</difficult>"),
         // Counted from 0, which is within a pixel.
@@ -357,7 +347,7 @@ fn bad_boxes_are_treated_as_asked() {
 
 #[test]
 fn extras_are_left_out_where_only_boxes_are_wanted() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", WHOLE);
     let options = Options { boxes_only: true, ..Options::default() };
     let (store, _) = folder.import_with(&["Annotations"], &options).unwrap();
@@ -366,7 +356,7 @@ fn extras_are_left_out_where_only_boxes_are_wanted() {
 
 #[test]
 fn directories_without_labels_are_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     assert!(folder.error().to_string().contains("there are no labels (.xml) below"), "{}", folder.error());
     fs::remove_dir(folder.path("Annotations")).unwrap();
     assert!(matches!(folder.error(), Error::Io { path, .. } if path == folder.path("Annotations")));
@@ -375,7 +365,7 @@ fn directories_without_labels_are_named() {
 #[cfg(unix)]
 #[test]
 fn circles_of_links_end() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("Annotations/a.xml", WHOLE);
     std::os::unix::fs::symlink(folder.path(""), folder.path("Annotations/circle")).unwrap();
     assert_eq!(folder.import().1.images, 1);

@@ -1,8 +1,11 @@
 //! YOLO's text files, in and out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod folder;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
 use ocelli_annotations::export;
 use ocelli_annotations::import::{
@@ -12,35 +15,23 @@ use ocelli_annotations::{
     Annotation, AnnotationId, BBox, Boxes, Category, CategoryId, Error, Filter, Image, ImageId, Result,
     Segmentation, Store,
 };
-use tempfile::TempDir;
+
+use folder::Folder;
 
 /// A directory with `labels`, `images` and what is put into them.
-struct Folder(TempDir);
+struct Dataset(Folder);
 
-impl Folder {
-    fn new() -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        fs::create_dir(folder.path("labels")).unwrap();
-        fs::create_dir(folder.path("images")).unwrap();
-        folder
+impl Deref for Dataset {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
     }
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> &Folder {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-        self
-    }
-
-    fn image(&self, name: &str, width: u32, height: u32) -> &Folder {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image::GrayImage::new(width, height).save_with_format(path, image::ImageFormat::Png).unwrap();
-        self
+impl Dataset {
+    fn new() -> Dataset {
+        Dataset(Folder::with(["labels", "images"]))
     }
 
     fn source(&self, split: &str) -> Source {
@@ -61,7 +52,7 @@ impl Folder {
     fn error(&self) -> String {
         let error = self.import_with(&Options::default()).unwrap_err().to_string();
         let entries: Vec<_> =
-            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            fs::read_dir(self.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(entries.iter().all(|name| name == "labels" || name == "images"), "{entries:?}");
         error
     }
@@ -78,7 +69,7 @@ fn boxes(store: &Store, image: i64) -> Vec<(i64, [f64; 4])> {
 
 #[test]
 fn a_folder_is_imported() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder
         .image("images/b.PNG", 100, 50)
         .image("images/a/1.jpg", 200, 100)
@@ -128,7 +119,7 @@ fn a_folder_is_imported() {
 
 #[test]
 fn sources_are_numbered_on_and_progress_is_told() {
-    let (train, val) = (Folder::new(), Folder::new());
+    let (train, val) = (Dataset::new(), Dataset::new());
     train.image("images/z.png", 8, 8).image("images/z.bmp", 8, 8).file("labels/z.txt", "0 0.5 0.5 0.5 0.5");
     val.image("images/a.png", 4, 4).file("labels/a.txt", "1 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5 0.5");
     let store = train.path("store");
@@ -158,7 +149,7 @@ fn sources_are_numbered_on_and_progress_is_told() {
 
 #[test]
 fn polygons_become_boxes_and_masks() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder
         .image("images/a.png", 100, 50)
         .file("labels/a.txt", "1 0.1 0.2 0.5 0.2 0.5 0.8\n0 0.5 0.5 0.5 0.5\n");
@@ -198,7 +189,7 @@ fn lines_that_are_none_are_named() {
         ("0 0.5 0.5 1e999 0.1", "\"1e999\" is no finite number"),
         ("0 0.5 0.5 0.1 0.1\r1 0.5 0.5 0.1 0.1", "a carriage return"),
     ] {
-        let folder = Folder::new();
+        let folder = Dataset::new();
         folder.image("images/a.png", 4, 4).file("labels/a.txt", format!("0 0.5 0.5 0.1 0.1\n\n{line}\n"));
         let error = folder.error();
         assert!(error.contains("a.txt: line 3: ") && error.contains(expected), "{line}: {error}");
@@ -207,7 +198,7 @@ fn lines_that_are_none_are_named() {
 
 #[test]
 fn long_words_are_cut_in_messages() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.image("images/a.png", 4, 4).file("labels/a.txt", "é".repeat(100_000));
     let error = folder.error();
     assert!(error.contains("line 1: ") && error.len() < 2000, "{}", error.len());
@@ -215,7 +206,7 @@ fn long_words_are_cut_in_messages() {
 
 #[test]
 fn what_is_no_text_is_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.image("images/a.png", 4, 4).file("labels/a.txt", b"0 0.5 0.5 0.1 0.1\n0 0.5\xff");
     assert!(folder.error().contains("a.txt: line 2: a byte is not UTF-8"), "{}", folder.error());
     // A file larger than memory, of which the disk holds nothing.
@@ -225,7 +216,7 @@ fn what_is_no_text_is_named() {
 
 #[test]
 fn labels_without_images_and_images_that_are_none_are_left_out() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder
         .image("images/a.png", 4, 4)
         .file("images/bad.png", "no image")
@@ -254,7 +245,7 @@ fn labels_without_images_and_images_that_are_none_are_left_out() {
 
 #[test]
 fn an_image_cut_short_after_its_header_still_has_a_size() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.image("images/a.png", 640, 480).file("labels/a.txt", "");
     let whole = fs::read(folder.path("images/a.png")).unwrap();
     folder.file("images/a.png", &whole[..60]);
@@ -266,7 +257,7 @@ fn an_image_cut_short_after_its_header_still_has_a_size() {
 
 #[test]
 fn bad_boxes_are_treated_as_asked() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     // Good; beyond the left edge; of no width; outside.
     let lines = "0 0.5 0.5 0.5 0.5\n0 0 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n0 3 3 0.5 0.5\n";
     folder.image("images/a.png", 100, 100).image("images/b.png", 100, 100);
@@ -291,7 +282,7 @@ fn bad_boxes_are_treated_as_asked() {
 
 #[test]
 fn directories_that_are_none_are_named() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     assert!(folder.error().contains("there are no labels (.txt) below"), "{}", folder.error());
     folder.file("labels/a.txt", "");
     assert!(folder.error().contains("there are no images below"), "{}", folder.error());
@@ -306,7 +297,7 @@ fn directories_that_are_none_are_named() {
 
 #[test]
 fn a_store_that_is_there_is_kept() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.image("images/a.png", 4, 4).file("labels/a.txt", "").file("store.ocelli", "mine");
     assert!(matches!(folder.import_with(&Options::default()), Err(Error::Exists { .. })));
     assert_eq!(fs::read(folder.path("store.ocelli")).unwrap(), b"mine");
@@ -316,7 +307,7 @@ fn a_store_that_is_there_is_kept() {
 #[test]
 fn links_are_followed_and_circles_end() {
     use std::os::unix::fs::symlink;
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.image("elsewhere/1.png", 4, 4).image("images/train/2.png", 4, 4);
     folder.file("labels/linked/1.txt", "0 0.5 0.5 0.5 0.5").file("labels/train/2.txt", "0 0.5 0.5 0.5 0.5");
     symlink(folder.path("elsewhere"), folder.path("images/linked")).unwrap();
@@ -341,7 +332,7 @@ fn links_are_followed_and_circles_end() {
 fn a_name_that_is_not_utf8_is_refused() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let folder = Folder::new();
+    let folder = Dataset::new();
     folder.file("labels/a.txt", "");
     fs::write(folder.path("images").join(OsStr::from_bytes(b"\xff.png")), "").unwrap();
     assert!(folder.error().contains("its name is not UTF-8"), "{}", folder.error());
@@ -349,7 +340,7 @@ fn a_name_that_is_not_utf8_is_refused() {
 
 #[test]
 fn names_are_found_in_files_and_directories() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let error = yolo_names(folder.path("")).unwrap_err();
     assert!(error.to_string().contains("has none of data.yaml"), "{error}");
     folder.file("obj.names", "a\nb\n");
@@ -403,7 +394,7 @@ fn store(path: &Path, images: &[(&str, u32, u32)]) -> Store {
 
 #[test]
 fn a_store_comes_back_from_its_export() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let images = [("train/1.jpg", 4001, 2999), ("train/b.c.png", 3, 1), ("2.png", 640, 480)];
     let mut store = store(&folder.path("first"), &images);
     let transaction = store.transaction().unwrap();
@@ -427,7 +418,7 @@ fn a_store_comes_back_from_its_export() {
     let lines = fs::read_to_string(out.join("labels/train/1.txt")).unwrap();
     assert_eq!(lines.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["2 ", "0 ", "1 "]);
     assert_eq!(
-        fs::read_dir(folder.0.path()).unwrap().count(),
+        fs::read_dir(folder.path("")).unwrap().count(),
         4 + usize::from(folder.path("first-wal").exists()) * 2
     );
 
@@ -458,7 +449,7 @@ fn a_store_comes_back_from_its_export() {
 
 #[test]
 fn an_export_obeys_its_filter() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let store = store(&folder.path("store"), &[("1.png", 10, 10), ("2.png", 10, 10)]);
     let filter = Filter {
         images: Some(vec![ImageId(2)]),
@@ -474,7 +465,7 @@ fn an_export_obeys_its_filter() {
 
 #[test]
 fn an_export_leaves_alone_what_is_there() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let store = store(&folder.path("store"), &[("1.png", 10, 10)]);
     folder.file("file", "mine");
     for there in ["labels", "file"] {
@@ -497,7 +488,7 @@ fn an_export_that_fails_leaves_nothing() {
         (&[("a.png", 4, 4), ("b.png", 4, 4), ("a.jpg", 4, 4)], "image 3 (a.jpg) would share its file"),
         (&[("a.png", 0, 4)], "a size of 0 x 4"),
     ] {
-        let folder = Folder::new();
+        let folder = Dataset::new();
         fs::create_dir(folder.path("inner")).unwrap();
         let store = store(&folder.path("store"), images);
         let error = export::yolo(&store, &Filter::default(), &folder.path("inner/out")).unwrap_err();
@@ -509,7 +500,7 @@ fn an_export_that_fails_leaves_nothing() {
 
 #[test]
 fn a_category_without_a_line_for_its_name_is_not_exported() {
-    let folder = Folder::new();
+    let folder = Dataset::new();
     let mut store = store(&folder.path("store"), &[("1.png", 10, 10)]);
     for name in ["two\nlines", " "] {
         let transaction = store.transaction().unwrap();
