@@ -1,14 +1,15 @@
 //! Whether a store's images are what it says: files that are missing, sizes that disagree, cameras that were turned.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageReader};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::parallel;
 use crate::store::{Filter, Store};
 use crate::types::{Image, ImageId};
 
@@ -87,26 +88,14 @@ pub fn check(store: &Store, filter: &Filter, directory: Option<&Path>) -> Result
         }
         None => store.image_files(filter)?,
     };
-    let next = AtomicUsize::new(0);
-    let look = || {
-        let mut found = Vec::new();
-        while let Some((path, image)) = images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some(problem) = look_at(path, image) {
-                found.push(Finding { image: image.id, path: path.clone(), problem });
-            }
-        }
-        found
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut findings: Vec<Finding> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(look)).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().flat_map(join).collect()
+    let found = parallel::in_order(&images, |(path, image)| {
+        // Decoders are other people's code, fed with other people's data.
+        let looked = catch_unwind(|| look_at(path, image));
+        let panicked = || Some(Problem::Unreadable { what: "its decoder panicked".into() });
+        let problem = looked.unwrap_or_else(|_| panicked())?;
+        Some(Finding { image: image.id, path: path.clone(), problem })
     });
-    findings.sort_by_key(|finding: &Finding| finding.image);
-    Ok(findings)
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn look_at(path: &Path, image: &Image) -> Option<Problem> {

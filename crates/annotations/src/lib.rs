@@ -48,10 +48,12 @@ pub mod evaluation;
 pub mod export;
 pub mod import;
 pub mod json;
+mod parallel;
 pub mod segmentation;
 pub mod statistics;
 mod store;
 mod types;
+mod whole;
 
 pub use error::{Error, Result};
 pub use segmentation::Segmentation;

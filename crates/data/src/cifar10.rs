@@ -24,7 +24,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::images::{Images, Rgb};
+use crate::images::{IGNORED, Images, Rgb};
 use crate::{Error, Result};
 
 /// Rows and columns of an image.
@@ -133,12 +133,19 @@ impl Images for Part {
         self.images.len()
     }
 
+    /// [`IGNORED`] where there is no such image.
     fn label(&self, index: usize) -> i32 {
-        self.labels[index].into()
+        self.labels.get(index).map_or(IGNORED, |&label| label.into())
     }
 
     fn load(&self, index: usize) -> Result<Cow<'_, Rgb>> {
-        Ok(Cow::Borrowed(&self.images[index]))
+        match self.images.get(index) {
+            Some(image) => Ok(Cow::Borrowed(image)),
+            None => {
+                let what = format!("there is no image {index}: there are {}", self.images.len());
+                Err(Error::Setting { what })
+            }
+        }
     }
 
     /// The file, and below it the image's number within.

@@ -15,7 +15,8 @@ pub trait Encoded: Send + Sync {
     /// A file's contents.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) or [`Error::Malformed`](crate::Error::Malformed), which name the file.
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Malformed`](crate::Error::Malformed), which name the file;
+    /// [`Error::Setting`](crate::Error::Setting) where there is no such file.
     fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>>;
 
     /// What to call a file in a message.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ocelli_data::cifar10::{self, SIDE};
-use ocelli_data::images::{Images, Loader, LoaderConfig, Transform};
+use ocelli_data::images::{IGNORED, Images, Loader, LoaderConfig, Transform};
 use ocelli_data::{Error, Result};
 use tempfile::TempDir;
 
@@ -49,6 +49,8 @@ fn images_come_pixel_after_pixel_in_the_order_of_the_files() {
         (&[2, 0, 100][..], &[2, 7, 105][..], &[2, 31, 131][..])
     );
     assert_eq!(cifar.train.name(4), directory.path().join("data_batch_3.bin/1"));
+    assert_eq!(cifar.train.label(15), IGNORED);
+    assert!(cifar.train.load(15).unwrap_err().to_string().contains("there is no image 15: there are 15"));
     assert_eq!(cifar.train.name(0), directory.path().join("data_batch_1.bin/0"));
 }
 

@@ -3,11 +3,11 @@ use std::{cmp::Reverse, sync::Arc};
 use super::{
     category::{CategoryEvaluator, Cells, Record},
     error::{Error, Result},
-    parallel,
     parameters::{Parameters, Unknown},
     results::{Dropped, Evaluation},
     truth::{GroundTruth, not_finite},
 };
+use crate::parallel;
 use crate::types::Detection;
 
 /// Collects detections, and evaluates them.

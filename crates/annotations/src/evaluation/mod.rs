@@ -44,7 +44,6 @@ mod files;
 mod lookup;
 mod numeric;
 mod overlap;
-mod parallel;
 mod parameters;
 mod results;
 mod scenes;

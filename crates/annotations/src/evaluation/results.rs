@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::{
     category::Cells,
-    numeric, parallel,
+    numeric,
     parameters::Parameters,
     summary::{CategorySummary, Summary},
     truth::GroundTruth,
 };
+use crate::parallel;
 use crate::types::{Category, CategoryId};
 
 /// Precision and recall by threshold, category, range of areas and number of detections.

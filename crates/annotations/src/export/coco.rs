@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 use crate::store::{Filter, RunId, Store};
 use crate::types::{AnnotationId, BBox, CategoryId, ImageId};
+use crate::whole;
 
 /// Writes the images and annotations that pass as COCO's JSON of instances, with all categories. What an import kept is
 /// there again: masks, licences, and fields of which the store knows nothing. Images are in the order of their numbers,
@@ -48,20 +49,11 @@ type Out<'a> = BufWriter<&'a mut NamedTempFile>;
 
 /// Writes a file under another name and gives it its own when it is whole.
 fn write_whole(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<()>) -> Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".export.")
-        .suffix(".part")
-        .tempfile_in(directory)
-        .map_err(Error::io("create a file in", directory))?;
+    let mut file = whole::file_beside(path)?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     write(&mut out)?;
     out.flush().map_err(Error::io("write", path))?;
     drop(out);
-    crate::store::make_readable(file.as_file()).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
     file.persist(path).map(drop).map_err(|error| Error::io("create", path)(error.error))
 }

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::store::{Filter, Store};
 use crate::types::{Annotation, BBox, Category, CategoryId, Image};
+use crate::whole;
 
 /// Writes the boxes that pass a filter as YOLO's text files, and yields for how many images.
 ///
@@ -24,16 +25,7 @@ use crate::types::{Annotation, BBox, Category, CategoryId, Image};
 /// category's name is no line of text; [`Error::Io`]; [`Error::DiskFull`]. There is no directory then.
 pub fn yolo(store: &Store, filter: &Filter, directory: &Path) -> Result<usize> {
     check_free(directory)?;
-    let parent = match directory.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let part = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(".part")
-        .tempdir_in(parent)
-        .map_err(Error::io("create a directory in", parent))?;
+    let part = whole::directory_beside(directory)?;
 
     let categories = store.categories()?;
     let names = part.path().join("classes.txt");
@@ -64,7 +56,6 @@ pub fn yolo(store: &Store, filter: &Filter, directory: &Path) -> Result<usize> {
         Ok(())
     })?;
 
-    make_readable(part.path()).map_err(Error::io("write", directory))?;
     // An empty directory that came up meanwhile would be replaced without a word.
     check_free(directory)?;
     fs::rename(part.path(), directory).map_err(Error::io("create", directory))?;
@@ -141,16 +132,4 @@ fn relative(store: &Store, image: &Image) -> Result<PathBuf> {
         return Err(conflict(store, what));
     }
     Ok(path.with_extension("txt"))
-}
-
-/// Gives a temporary directory, which only its owner may enter, the rights of any other new one.
-#[cfg(unix)]
-fn make_readable(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -3,11 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use crate::error::{Error, Result};
 
@@ -140,31 +137,6 @@ pub(super) fn size(path: &Path) -> Result<(u32, u32)> {
         return Err(Error::Malformed { path: path.into(), what });
     }
     Ok(size)
-}
-
-/// What `work` makes of each item, in their order, by as many threads as there are cores.
-pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            match items.get(position) {
-                Some(item) => done.push((position, work(item))),
-                None => return done,
-            }
-        }
-    };
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
-    });
-    done.sort_unstable_by_key(|&(position, _)| position);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What a split was made from, as JSON.

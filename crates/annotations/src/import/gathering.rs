@@ -3,10 +3,11 @@
 //! Images and details are written by a thread of their own while the importer reads on; annotations are kept until all
 //! images and categories are known, because files name them in any order.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+
+use rustc_hash::FxHashMap;
 
 use super::report::{Notes, Outcome, Reason, Report};
 use super::{OnBadBox, Options};
@@ -38,7 +39,7 @@ pub(crate) struct Gathering {
     details: Vec<DetailRow>,
     bytes_of_details: usize,
     last_detail: i64,
-    sizes: HashMap<i64, (u32, u32), Hasher>,
+    sizes: FxHashMap<i64, (u32, u32)>,
     categories: Vec<(Category, Option<String>)>,
     splits: Vec<Split>,
     /// Of formats with a file for each image: where a file's annotations begin among the rows.
@@ -57,34 +58,6 @@ struct Split {
     labels: PathBuf,
 }
 
-/// Numbers of images are hashed by a multiplication: a stranger who chooses them badly makes an import slow, no more.
-#[derive(Clone, Copy, Default)]
-struct Hasher;
-
-impl std::hash::BuildHasher for Hasher {
-    type Hasher = Multiplication;
-
-    fn build_hasher(&self) -> Multiplication {
-        Multiplication(0)
-    }
-}
-
-struct Multiplication(u64);
-
-impl std::hash::Hasher for Multiplication {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_i64(i64::from(byte)));
-    }
-
-    fn write_i64(&mut self, number: i64) {
-        self.0 = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 impl Gathering {
     /// Begins a store.
     pub(crate) fn new(path: &Path, options: &Options) -> Result<Gathering> {
@@ -99,7 +72,7 @@ impl Gathering {
             details: Vec::new(),
             bytes_of_details: 0,
             last_detail: 0,
-            sizes: HashMap::default(),
+            sizes: FxHashMap::default(),
             categories: Vec::new(),
             splits: Vec::new(),
             files: Vec::new(),

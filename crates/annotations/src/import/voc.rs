@@ -10,6 +10,7 @@ use quick_xml::reader::Reader;
 use super::files::{self, CHUNK, Found};
 use super::{Gathering, Options, Progress, Report, Source};
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::types::{Annotation, AnnotationId, BBox, Category, CategoryId, Image, ImageId};
 
 /// Makes a store from Pascal VOC's XML files, one directory or list of labels and one directory of images for each
@@ -156,7 +157,7 @@ impl<'a> Import<'a> {
                     None => new.push(labels),
                 }
             }
-            let read = files::in_parallel(&new, |labels| {
+            let read = parallel::in_order(&new, |labels| {
                 let described = Described::read(&labels.path)?;
                 let image = images.of(labels, &described)?;
                 Ok::<_, Error>((image, described.objects))

@@ -11,6 +11,7 @@ use super::files::{self, CHUNK, Found};
 use super::report::{Outcome, Reason};
 use super::{Gathering, Options, Progress, Report, Source};
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::segmentation::Segmentation;
 use crate::types::{Annotation, AnnotationId, BBox, Category, CategoryId, Image, ImageId};
 
@@ -140,7 +141,7 @@ impl Import<'_> {
         for images in images.chunks(CHUNK) {
             let pairs: Vec<_> =
                 images.iter().map(|image| (image, labels.get(image.stem()).copied())).collect();
-            let read = files::in_parallel(&pairs, |(image, labels)| {
+            let read = parallel::in_order(&pairs, |(image, labels)| {
                 let lines = labels.map_or(Ok(Vec::new()), |labels| lines(&labels.path, classes));
                 (files::size(&image.path), lines)
             });

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 use super::schema;
 use crate::error::{Error, Result};
 use crate::types::{Annotation, Category, Image};
+use crate::whole;
 
 /// Rows that one statement inserts.
 const ROWS: usize = 16;
@@ -39,13 +40,7 @@ impl Bulk {
         if !overwrite && path.exists() {
             return Err(Error::Exists { path: path.into() });
         }
-        let directory = directory(path);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(".part")
-            .tempfile_in(directory)
-            .map_err(Error::io("create a file in", directory))?;
+        let file = whole::file_beside(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file.path(), flags).map_err(Error::sqlite(path))?;
         let begin = || {
@@ -146,13 +141,12 @@ impl Bulk {
         self.connection.execute_batch("COMMIT").map_err(Error::sqlite(path))?;
         self.connection.close().map_err(|(_, error)| Error::sqlite(path)(error))?;
         self.file.as_file().sync_all().map_err(Error::io("write", path))?;
-        make_readable(self.file.as_file()).map_err(Error::io("write", path))?;
         let named = if self.overwrite { self.file.persist(path) } else { self.file.persist_noclobber(path) };
         named.map_err(|error| match error.error.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
             _ => Error::io("create", path)(error.error),
         })?;
-        let directory = directory(path);
+        let directory = whole::directory(path);
         File::open(directory)
             .and_then(|directory| directory.sync_all())
             .map_err(Error::io("write", directory))
@@ -230,24 +224,4 @@ pub(crate) struct DetailRow {
     pub(crate) id: i64,
     pub(crate) segmentation: Option<String>,
     pub(crate) extra: Option<String>,
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("."),
-    }
-}
-
-/// Gives a temporary file, which only its owner may read, the rights of any other new file.
-#[cfg(unix)]
-pub(crate) fn make_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn make_readable(_: &File) -> io::Result<()> {
-    Ok(())
 }

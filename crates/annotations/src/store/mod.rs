@@ -21,7 +21,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use annotations::Detail;
-pub(crate) use bulk::{Bulk, DetailRow, Row, make_readable};
+pub(crate) use bulk::{Bulk, DetailRow, Row};
 pub use filter::{Boxes, Filter};
 pub use predictions::{Run, RunId};
 pub use splits::{Split, SplitId};

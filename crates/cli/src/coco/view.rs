@@ -7,7 +7,7 @@ use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult};
 use ocelli_annotations::{BBox, Category, CategoryId, Filter, Image, ImageId, Store};
 
 use super::error::{Error, Result};
@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<Done> {
     if [&options.store, &path].into_iter().any(|input| same_file(input, &options.output)) {
         return Err(Error::OntoInput { path: options.output.clone() });
     }
-    let pixels = decode(&path, &image).map_err(|source| Error::Picture { path: path.clone(), source })?;
+    let pixels = read(&path, &image).map_err(|source| Error::Picture { path: path.clone(), source })?;
     let (columns, rows) = (pixels.width(), pixels.height());
     if (columns, rows) != (image.width, image.height) {
         eprintln!(
@@ -86,6 +86,12 @@ fn image_file(store: &Store, image: &Image, directory: Option<&Path>) -> Result<
         true => Ok(path),
         false => Err(Error::NoImageFile { image: image.id, path }),
     }
+}
+
+/// The picture of a file. Decoders are other people's code, fed with other people's data.
+fn read(path: &Path, image: &Image) -> ImageResult<DynamicImage> {
+    let panicked = |_| Err(ImageError::IoError(std::io::Error::other("its decoder panicked")));
+    std::panic::catch_unwind(|| decode(path, image)).unwrap_or_else(panicked)
 }
 
 /// The pixels as they lie in the file, unless that is to be shown on its side (EXIF) and the store's size is that of what

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::{chain, print};
+use crate::print;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
@@ -25,7 +25,8 @@ pub(crate) fn run(action: &Action) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            let error = chain(error.as_ref());
+            // With what caused it.
+            let error = error.to_string();
             eprintln!("error: {error}");
             if options.json {
                 print(true, &json!({ "error": error }), String::new)?;

@@ -1,7 +1,8 @@
 //! Launches bound to memory.
 //!
 //! This is the one place of this crate with `unsafe` code: a launch hands bare addresses to a kernel or a library, and
-//! whether they are valid is known where the plan is bound to memory, here, and nowhere below. What makes it sound: the
+//! whether they are valid is known where the plan is bound to memory, here, and nowhere below: the crates `cuda` and
+//! `cudnn` see numbers, and a safe function of theirs would promise what it cannot know. What makes it sound: the
 //! planner gives each buffer the bytes of its type and a place that no other live buffer overlaps (held by tests),
 //! [`super::bind`] keeps all memory that addresses point into for as long as the plan, and the stream runs launches in
 //! order.

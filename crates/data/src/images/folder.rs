@@ -12,7 +12,7 @@ use std::thread;
 
 use image::{ImageError, ImageFormat, ImageReader};
 
-use super::loader::Damaged;
+use super::loader::{Damaged, IGNORED};
 use crate::encoded::Encoded;
 use crate::{Error, Result};
 
@@ -225,19 +225,24 @@ impl Encoded for ImageFolder {
         self.samples.len()
     }
 
+    /// [`IGNORED`] where there is no such image.
     fn label(&self, index: usize) -> i32 {
-        self.samples[index].label
+        self.samples.get(index).map_or(IGNORED, |sample| sample.label)
     }
 
     fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
-        let path = &self.samples[index].path;
+        let Some(Sample { path, .. }) = self.samples.get(index) else {
+            let (directory, images) = (self.directory.display(), self.samples.len());
+            let what = format!("there is no image {index} in {directory}, which has {images}");
+            return Err(Error::Setting { what });
+        };
         let bytes =
             fs::read(path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
         Ok(Cow::Owned(bytes))
     }
 
     fn name(&self, index: usize) -> PathBuf {
-        self.samples[index].path.clone()
+        self.samples.get(index).map_or_else(PathBuf::new, |sample| sample.path.clone())
     }
 }
 

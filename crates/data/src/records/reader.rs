@@ -58,6 +58,10 @@ impl Records {
         if file.metadata().map_err(cannot_open)?.len() == 0 {
             return Records::check(Bytes::Owned(Vec::new()), path);
         }
+        // Mapped and not read: images are asked for in a random order by many threads, whose bytes then need no copy, no
+        // buffer and no lock; and what maps files safely is not to be had, because no crate can keep others from changing
+        // one. That promise is made here, by the only code that writes such files, and so the call stands here.
+        //
         // SAFETY: The map is read-only and lives as long as what borrows from it. What is left to ask for is that
         // nobody changes the file meanwhile, which no code can hold another process to. Ocelli's own code does not:
         // record files are written under another name and renamed when they are whole, which leaves the mapped file as

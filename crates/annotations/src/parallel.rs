@@ -1,3 +1,5 @@
+//! Work that threads share.
+
 use std::{
     num::NonZero,
     panic,
@@ -6,14 +8,14 @@ use std::{
 };
 
 /// The number of threads that a setting of `threads` means: itself, or all that the machine runs at once if it is 0.
-pub(super) fn thread_count(threads: usize) -> usize {
+pub(crate) fn thread_count(threads: usize) -> usize {
     if threads > 0 { threads } else { thread::available_parallelism().map_or(1, NonZero::get) }
 }
 
 /// Does every job on up to `threads` threads, this one among them, and returns what came of them in no particular
 /// order. Jobs are taken in the order given: put the long ones first. Each thread makes itself a `state` to keep from
 /// job to job.
-pub(super) fn for_each<Job, State, Outcome>(
+pub(crate) fn for_each<Job, State, Outcome>(
     threads: usize,
     jobs: impl ExactSizeIterator<Item = Job> + Send,
     state: impl Fn() -> State + Sync,
@@ -32,11 +34,11 @@ where
     thread::scope(|scope| {
         let mut others = Vec::new();
         for _ in 1..threads {
-            match thread::Builder::new().name("ocelli-evaluation".to_owned()).spawn_scoped(scope, worker) {
+            match thread::Builder::new().name("ocelli-labels".to_owned()).spawn_scoped(scope, worker) {
                 Ok(other) => others.push(other),
                 Err(error) => {
                     // Slower, but not wrong.
-                    tracing::warn!(%error, "the evaluation goes on with fewer threads");
+                    tracing::warn!(%error, "work goes on with fewer threads");
                     break;
                 }
             }
@@ -47,6 +49,14 @@ where
         }
         outcomes
     })
+}
+
+/// What `work` makes of each item, in their order, by as many threads as the machine runs at once.
+pub(crate) fn in_order<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let jobs = items.iter().enumerate();
+    let mut done = for_each(thread_count(0), jobs, || (), |(), (place, item)| (place, work(item)));
+    done.sort_unstable_by_key(|&(place, _)| place);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]
@@ -69,5 +79,11 @@ mod tests {
         let mut array = vec![0; 100];
         for_each(3, array.chunks_mut(7).enumerate(), || (), |(), (index, part)| part.fill(index));
         assert!(array.iter().enumerate().all(|(place, value)| *value == place / 7));
+    }
+
+    #[test]
+    fn results_are_in_the_order_of_the_items() {
+        let items: Vec<usize> = (0..1000).collect();
+        assert_eq!(in_order(&items, |item| item + 1), (1..=1000).collect::<Vec<_>>());
     }
 }
