@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use crate::temporary::temporary_file;
-use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+
+use crate::temporary::temporary_file;
+use crate::{Error, Result};
 
 #[cfg(test)]
 mod tests;
