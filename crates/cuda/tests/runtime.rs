@@ -364,3 +364,27 @@ fn devices_are_equal_only_to_their_clones() {
     assert_eq!(one.ordinal(), 0);
     assert!(one.stream().raw() != two.stream().raw());
 }
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn lent_memory_comes_back_once_with_the_last_clone() {
+    let device = device();
+    let memory = device.alloc(1000).unwrap();
+    let address = memory.ptr();
+    assert!(matches!(memory.clone().lend(1001, |_| ()), Err(Error::OutOfBounds { .. })));
+    let (sender, receiver) = std::sync::mpsc::sync_channel(2);
+    let lent = memory.lend(600, move |memory| sender.send(memory).unwrap()).unwrap();
+    assert_eq!((lent.ptr(), lent.len()), (address, 600));
+    device.stream().upload(&lent, 0, &bytes(600, 3)).unwrap();
+    let clone = lent.clone();
+    drop(lent);
+    assert!(receiver.try_recv().is_err(), "a clone is still held");
+    drop(clone);
+    let back = receiver.recv().unwrap();
+    assert_eq!((back.ptr(), back.len()), (address, 1000));
+    assert_eq!(download(&device, &back)[..600], bytes(600, 3));
+    assert!(receiver.recv().is_err(), "it came back twice");
+    assert!(device.memory().unwrap().in_use > 0);
+    drop(back);
+    assert_eq!(device.memory().unwrap().in_use, 0);
+}

@@ -1,7 +1,8 @@
 //! The block: all that a run gets from the host, in one piece of memory that one copy fills.
 //!
-//! It holds the header (seed and step), the scalars, and the data leaves that are not resident. The host writes it into
-//! a ring of pinned buffers; a buffer is used again only when its copy is done.
+//! It holds the header (seed and step), the scalars, and the data leaves that are not resident. The host writes what it
+//! has into a ring of pinned buffers; a buffer is used again only when its copy is done. Leaves that are on the GPU
+//! already come last and are copied there, so that the host's part is short.
 
 use ocelli_cuda::{Device, DeviceBuffer, Event, PinnedBuffer, Stream};
 
@@ -14,8 +15,11 @@ use crate::work::Work;
 
 /// Bytes of the header: seed (8), step (4), unused (4).
 const HEADER: usize = 16;
+
 pub(super) struct Block {
     memory: DeviceBuffer,
+    /// What comes from the host, in bytes from the beginning.
+    host: usize,
     ring: Vec<Slot>,
     next: usize,
     /// The offset of each data leaf in the block; `None` for resident ones.
@@ -31,20 +35,23 @@ impl Block {
     /// A block for this work, with so many pinned buffers in its ring.
     pub(super) fn new(device: &Device, work: &Work, ring: usize) -> Result<Block> {
         let mut end = (HEADER + 4 * work.scalars.len()).next_multiple_of(ALIGNMENT);
-        let mut data = Vec::with_capacity(work.data.len());
-        for (ty, source) in &work.data {
-            data.push(match source {
-                Data::Device { resident: true, .. } => None,
-                _ => {
-                    let offset = end;
+        let mut data = vec![None; work.data.len()];
+        let mut place = |on_device: bool| {
+            for ((ty, source), offset) in work.data.iter().zip(&mut data) {
+                if matches!(source, Data::Device { .. }) == on_device
+                    && !matches!(source, Data::Device { resident: true, .. })
+                {
+                    *offset = Some(end);
                     end = (end + ty.bytes()).next_multiple_of(ALIGNMENT);
-                    Some(offset)
                 }
-            });
-        }
-        let slot = |_| Ok(Slot { memory: device.alloc_pinned(end)?, copied: device.stream().record()? });
+            }
+            end
+        };
+        let (host, end) = (place(false), place(true));
+        let slot = |_| Ok(Slot { memory: device.alloc_pinned(host)?, copied: device.stream().record()? });
         Ok(Block {
             memory: device.alloc(end)?,
+            host,
             ring: (0..ring.max(1)).map(slot).collect::<Result<_>>()?,
             next: 0,
             data,
@@ -69,7 +76,7 @@ impl Block {
 
     /// Sends the pinned memory of a block with a ring of one to the GPU.
     pub(super) fn upload(&self, stream: &Stream) -> Result<()> {
-        self.upload_part(stream, 0, self.memory.len())
+        self.upload_part(stream, 0, self.host)
     }
 
     /// Sends a part of it.
@@ -116,12 +123,17 @@ impl Block {
         let mut used = HEADER + 4 * work.scalars.len();
         for ((ty, source), offset) in work.data.iter().zip(&self.data) {
             if let (Data::Host(values), Some(offset)) = (source, offset) {
-                let target = bytes.get_mut(*offset..offset + ty.bytes()).ok_or_else(|| wrong_size(*ty))?;
-                if values.len() != target.len() {
+                if values.len() != ty.bytes() {
                     return Err(wrong_size(*ty));
                 }
-                target.copy_from_slice(values);
-                used = offset + ty.bytes();
+                match bytes.get_mut(*offset..offset + ty.bytes()) {
+                    Some(target) => {
+                        target.copy_from_slice(values);
+                        used = used.max(offset + ty.bytes());
+                    }
+                    // It was on the GPU when the plan was bound, and is not now.
+                    None => stream.upload(&self.memory, *offset, values)?,
+                }
             }
         }
         stream.copy_to_device(&self.memory, 0, &slot.memory, 0, used)?;

@@ -220,6 +220,11 @@ impl Gpu {
         buffer.downcast_ref::<GpuValue>().ok_or_else(foreign)
     }
 
+    /// Memory as the value of a tensor.
+    pub(crate) fn hold_memory(memory: DeviceBuffer) -> Buffer {
+        Arc::new(GpuValue::Device(memory))
+    }
+
     /// The device memory that holds a value; a number that went to the host is brought back.
     pub(crate) fn device_buffer(&self, buffer: &Buffer) -> Result<DeviceBuffer> {
         match Gpu::value(buffer)? {

@@ -13,10 +13,12 @@ use std::sync::{Arc, Weak};
 
 use bytemuck::Pod;
 use half::{bf16, f16};
+use ocelli_cuda::DeviceBuffer;
 use smallvec::smallvec;
 
 use crate::device::{Buffer, Device};
 use crate::error::{Error, Origin, Result};
+use crate::execute::Gpu;
 use crate::graph::Value;
 use crate::ops::Op;
 use crate::state::State;
@@ -83,6 +85,32 @@ impl Tensor {
         }
         let data = Data::Host(Arc::new(bytemuck::cast_slice(values).to_vec()));
         Ok(Tensor::data(device, TensorType::new(T::DTYPE, shape), data))
+    }
+
+    /// A tensor of values that lie on this GPU already, in row-major order, such as a batch of a loader: the first bytes of
+    /// `memory`. A plan that needs them copies them within the GPU, on the compute stream; work of other streams that
+    /// writes them must have been joined to it. The memory is let go when the tensor is, and the plans that need it have
+    /// been submitted.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when the device is no GPU, [`Error::LengthMismatch`] when the memory is too small.
+    #[track_caller]
+    pub fn from_device_memory(
+        device: &Device,
+        memory: DeviceBuffer,
+        dtype: DType,
+        shape: &[usize],
+    ) -> Result<Tensor> {
+        if device.gpu().is_none() {
+            let what = "memory of a GPU was given to a device that is none".into();
+            return Err(Error::Plan { pass: "from_device_memory", what });
+        }
+        let ty = TensorType::new(dtype, checked_shape("from_device_memory", shape)?);
+        if memory.len() < ty.bytes() {
+            return Err(Error::LengthMismatch { count: memory.len() / dtype.bytes(), shape: ty.shape });
+        }
+        let data = Data::Device { buffer: Gpu::hold_memory(memory), resident: false };
+        Ok(Tensor::data(device, ty, data))
     }
 
     /// One `f32` whose value may change from run to run without a new plan, unlike that of a static number: a weight of a

@@ -1,5 +1,6 @@
 //! The caching pool of a device and the buffers it hands out.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys;
@@ -8,7 +9,7 @@ use super::blocks::{Backing, BlockAllocator};
 use crate::context::{CaptureSafe, Context};
 use crate::driver::cu;
 use crate::error::{Error, Result};
-use crate::stream::Stream;
+use crate::stream::{Stream, check_range};
 
 /// Device memory, by bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl MemoryPool {
 
     pub(crate) fn alloc(self: &Arc<Self>, bytes: usize) -> Result<DeviceBuffer> {
         let address = if bytes == 0 { 0 } else { self.alloc_block(bytes)? };
-        Ok(DeviceBuffer(Arc::new(Inner { address, bytes, pool: self.clone() })))
+        Ok(DeviceBuffer(Arc::new(Inner { address, bytes, home: Home::Pool(self.clone()) })))
     }
 
     fn alloc_block(&self, bytes: usize) -> Result<u64> {
@@ -148,7 +149,26 @@ pub struct DeviceBuffer(Arc<Inner>);
 struct Inner {
     address: u64,
     bytes: usize,
-    pool: Arc<MemoryPool>,
+    home: Home,
+}
+
+/// Where memory goes when nobody uses it any more.
+enum Home {
+    Pool(Arc<MemoryPool>),
+    /// It stays the lender's, who is told.
+    Lender {
+        lent: DeviceBuffer,
+        returned: Option<Box<dyn FnOnce(DeviceBuffer) + Send + Sync>>,
+    },
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Home::Pool(_) => formatter.write_str("Pool"),
+            Home::Lender { .. } => formatter.write_str("Lender"),
+        }
+    }
 }
 
 impl DeviceBuffer {
@@ -166,12 +186,37 @@ impl DeviceBuffer {
     pub fn is_empty(&self) -> bool {
         self.0.bytes == 0
     }
+
+    /// The first `bytes` bytes of this memory, lent: when the last clone of what this returns is dropped, `returned` is
+    /// given the memory back, on the thread that drops it. Work that used it may still be under way then; a lender who
+    /// writes from another stream records an event on the borrower's stream, and waits for it.
+    ///
+    /// Rings of buffers are made so, whose users need not know of the ring.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] when there are fewer bytes.
+    pub fn lend(
+        self,
+        bytes: usize,
+        returned: impl FnOnce(DeviceBuffer) + Send + Sync + 'static,
+    ) -> Result<DeviceBuffer> {
+        check_range("device buffer", self.len(), 0, bytes)?;
+        let address = self.ptr();
+        let home = Home::Lender { lent: self, returned: Some(Box::new(returned)) };
+        Ok(DeviceBuffer(Arc::new(Inner { address, bytes, home })))
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.pool.blocks().free(self.address);
+        match &mut self.home {
+            Home::Pool(pool) if self.bytes > 0 => pool.blocks().free(self.address),
+            Home::Pool(_) => {}
+            Home::Lender { lent, returned } => {
+                if let Some(returned) = returned.take() {
+                    returned(lent.clone());
+                }
+            }
         }
     }
 }
