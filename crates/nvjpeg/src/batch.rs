@@ -1,0 +1,408 @@
+//! Many images at once.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use ocelli_cuda::{DeviceBuffer, Stream};
+use ocelli_nvjpeg_sys as sys;
+
+use crate::error::check;
+use crate::in_flight::InFlight;
+use crate::owned::Owned;
+use crate::parameters::DecodeParameters;
+use crate::plane::destination;
+use crate::{Error, Frame, Nvjpeg, OutputFormat, Parsed, PinnedFile, Plane, Region, Result};
+
+/// How batches are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchDecoderConfig {
+    /// What is written.
+    pub format: OutputFormat,
+    /// The most threads of the host that work on a batch, at least 1.
+    pub host_threads: u32,
+}
+
+impl Default for BatchDecoderConfig {
+    fn default() -> BatchDecoderConfig {
+        BatchDecoderConfig { format: OutputFormat::RgbInterleaved, host_threads: 1 }
+    }
+}
+
+/// An image of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchImage<'a> {
+    /// The JPEG file. Bytes in page-locked memory stay as they are until the stream has passed the batch; others may go
+    /// when the call returns.
+    pub bytes: &'a [u8],
+    /// The frame that the planes were made for.
+    pub frame: Frame,
+    /// The part to decode; `None` for the whole image.
+    pub region: Option<Region>,
+    /// Where the image goes, as [`OutputFormat::plane_sizes`] counts planes.
+    pub planes: &'a [Plane],
+}
+
+/// An image of a batch whose file lies in page-locked memory, and has been parsed there.
+#[derive(Debug)]
+pub struct PinnedImage {
+    /// The file.
+    pub file: PinnedFile,
+    /// Where the image goes, as [`OutputFormat::plane_sizes`] counts planes.
+    pub planes: Vec<Plane>,
+}
+
+/// An image of a batch whose file lies in device memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ResidentImage<'a> {
+    /// The memory with the JPEG file.
+    pub buffer: &'a DeviceBuffer,
+    /// The file's place in it, bytes.
+    pub offset: usize,
+    /// The file's length, bytes.
+    pub bytes: usize,
+    /// The file's frame.
+    pub frame: Frame,
+    /// The part to decode; `None` for the whole image.
+    pub region: Option<Region>,
+    /// Where the image goes, as [`OutputFormat::plane_sizes`] counts planes.
+    pub planes: &'a [Plane],
+}
+
+/// Decodes batches, one at a time; one for each thread. Owns an `nvjpegJpegState_t`.
+///
+/// Its memory grows to the largest image and stays: keep it. Several decoders on several threads, each with a stream,
+/// keep a GPU busier than one.
+#[derive(Debug)]
+pub struct BatchDecoder {
+    // Waited for before the fields below are dropped.
+    in_flight: InFlight,
+    /// What the batch in flight is read from, if it lies in page-locked memory of ours.
+    files: Vec<PinnedFile>,
+    state: Owned,
+    /// One for each image of a batch with regions; as many as were ever needed.
+    parameters: Vec<DecodeParameters>,
+    /// The size of batch that the state is ready for; none at first, and after a failure.
+    ready_for: Option<c_int>,
+    config: BatchDecoderConfig,
+    library: Nvjpeg,
+}
+
+/// A batch in nvJPEG's words, and the memory in them.
+#[derive(Debug, Default)]
+struct Batch {
+    data: Vec<*const u8>,
+    lengths: Vec<usize>,
+    destinations: Vec<sys::Image>,
+    regions: Vec<Option<Region>>,
+    buffers: Vec<DeviceBuffer>,
+}
+
+impl Batch {
+    fn add(&mut self, data: *const u8, length: usize, region: Option<Region>, destination: sys::Image) {
+        self.data.push(data);
+        self.lengths.push(length);
+        self.regions.push(region);
+        self.destinations.push(destination);
+    }
+}
+
+impl BatchDecoder {
+    /// A decoder on the library's backend.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no threads; [`Error::Status`]; [`Error::Cuda`].
+    pub fn new(library: &Nvjpeg, config: BatchDecoderConfig) -> Result<BatchDecoder> {
+        if config.host_threads == 0 || c_int::try_from(config.host_threads).is_err() {
+            let what = format!("{} threads cannot work on a batch: at least 1", config.host_threads);
+            return Err(Error::Setting { what });
+        }
+        let state = Owned::new(
+            library,
+            "nvjpegJpegStateCreate",
+            // SAFETY: the handle is alive; the call writes one handle.
+            |functions, handle, raw| unsafe { (functions.jpeg_state_create)(handle, raw) },
+            |functions| functions.jpeg_state_destroy,
+        )?;
+        Ok(BatchDecoder {
+            in_flight: InFlight::default(),
+            files: Vec::new(),
+            state,
+            parameters: Vec::new(),
+            ready_for: None,
+            config,
+            library: library.clone(),
+        })
+    }
+
+    /// How batches are decoded.
+    pub fn config(&self) -> &BatchDecoderConfig {
+        &self.config
+    }
+
+    /// Allocates for batches of up to `images` images of up to the size of `largest`, so that decoding them does not.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for too many images; [`Error::Dimensions`]; [`Error::Status`]; [`Error::Cuda`], also with what
+    /// the batch before failed with.
+    pub fn allocate(&mut self, images: usize, largest: &Frame) -> Result<()> {
+        let images = batch_size(images)?;
+        let Frame { width, height, subsampling, .. } = largest.checked()?;
+        self.in_flight.wait()?;
+        self.library.bind()?;
+        // SAFETY: handle and state are alive, and nothing works with the state.
+        let status = unsafe {
+            (self.library.functions().decode_batched_pre_allocate)(
+                self.library.raw(),
+                self.state.raw(),
+                images,
+                width as c_int,
+                height as c_int,
+                subsampling.raw(),
+                self.config.format.raw(),
+            )
+        };
+        // Whether it also makes the state ready for another size is not documented.
+        self.ready_for = None;
+        check("nvjpegDecodeBatchedPreAllocate", status)
+    }
+
+    /// Whether this decoder decodes a file, or a region of it.
+    ///
+    /// # Errors
+    /// As [`OutputFormat::plane_sizes`]; [`Error::Status`]; [`Error::Cuda`].
+    pub fn supports(&mut self, image: &Parsed<'_>, region: Option<Region>) -> Result<bool> {
+        self.config.format.plane_sizes(&image.frame, region)?;
+        // The parameters may still be read by the batch before.
+        self.in_flight.wait()?;
+        let parameters = self.parameters_for(&[region])?;
+        let mut unsupported = -1;
+        // SAFETY: handle, bitstream and parameters are alive, and the bitstream is parsed; the call writes one number.
+        let status = unsafe {
+            (self.library.functions().decode_batched_supported_ex)(
+                self.library.raw(),
+                image.raw(),
+                parameters[0],
+                &raw mut unsupported,
+            )
+        };
+        check("nvjpegDecodeBatchedSupportedEx", status)?;
+        // 0 is yes.
+        Ok(unsupported == 0)
+    }
+
+    /// Decodes a batch: enqueues it on `stream`, after the host has waited for the batch before.
+    ///
+    /// Each header is read again by nvJPEG, and the frame held against the one that the planes were made for. One bad
+    /// image fails all, and what has been written to the planes by then is undefined; the next batch is decoded as if
+    /// nothing had been. [Parse](crate::Bitstream::parse) files of unknown origin first: damage behind the header is not
+    /// seen here, and shows late, as an error of the whole batch. A region, which not every backend takes, is asked after
+    /// with [`supports`](BatchDecoder::supports). On the hardware backend the planes must be idle: see the crate's page.
+    ///
+    /// # Errors
+    /// [`Error::Image`] with [`Error::BadImage`], [`Error::UnsupportedImage`], [`Error::FrameMismatch`],
+    /// [`Error::PlaneDoesNotFit`] and their like, for the image of a batch that is at fault; [`Error::BadImage`] and
+    /// [`Error::UnsupportedImage`] where nvJPEG does not say which; [`Error::Setting`] where the backend reads device
+    /// memory; [`Error::Status`]; [`Error::Cuda`], also with what the batch before failed with.
+    pub fn decode(&mut self, images: &[BatchImage<'_>], stream: &Stream) -> Result<()> {
+        if self.library.backend().reads_device_memory() {
+            let what = "this backend reads files from device memory: decode resident images".to_owned();
+            return Err(Error::Setting { what });
+        }
+        let mut batch = Batch::default();
+        for (index, image) in images.iter().enumerate() {
+            let destination = self.check(image).map_err(|error| of_image(index, error))?;
+            batch.add(image.bytes.as_ptr(), image.bytes.len(), image.region, destination);
+            batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
+        }
+        // SAFETY: the bytes are borrowed for the call; their headers state the frames that the planes were checked for.
+        unsafe { self.submit(batch, stream) }
+    }
+
+    /// As [`decode`](BatchDecoder::decode), with files in page-locked memory, from which the device reads them, and whose
+    /// frames are known. This is the fastest way: the host copies nothing and reads no header. The files are kept until
+    /// the stream has passed the batch; those of the batch before, which is over, are returned.
+    ///
+    /// # Errors
+    /// As [`decode`](BatchDecoder::decode), with the images, which are idle again. The files of the batch before then come
+    /// with the next batch.
+    pub fn decode_pinned(
+        &mut self,
+        images: Vec<PinnedImage>,
+        stream: &Stream,
+    ) -> std::result::Result<Vec<PinnedFile>, (Error, Vec<PinnedImage>)> {
+        match self.submit_pinned(&images, stream) {
+            Ok(()) => {
+                let files = images.into_iter().map(|image| image.file).collect();
+                Ok(std::mem::replace(&mut self.files, files))
+            }
+            Err(error) => {
+                // A part may have been enqueued, and read them.
+                let waited = self.in_flight.wait();
+                Err((waited.err().unwrap_or(error), images))
+            }
+        }
+    }
+
+    fn submit_pinned(&mut self, images: &[PinnedImage], stream: &Stream) -> Result<()> {
+        if self.library.backend().reads_device_memory() {
+            let what = "this backend reads files from device memory: decode resident images".to_owned();
+            return Err(Error::Setting { what });
+        }
+        let mut batch = Batch::default();
+        for (index, PinnedImage { file, planes }) in images.iter().enumerate() {
+            let destination = destination(self.config.format, &file.frame(), None, planes)
+                .map_err(|error| of_image(index, error))?;
+            batch.add(file.bytes().as_ptr(), file.bytes().len(), None, destination);
+            batch.buffers.extend(planes.iter().map(|plane| plane.buffer.clone()));
+        }
+        // SAFETY: the files were parsed and do not change, and are kept; the planes fit their frames.
+        unsafe { self.submit(batch, stream) }
+    }
+
+    /// Waits for the last batch, and returns the files of [`decode_pinned`](BatchDecoder::decode_pinned) that were kept.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] with what it failed with.
+    pub fn finish(&mut self) -> Result<Vec<PinnedFile>> {
+        self.in_flight.wait()?;
+        Ok(std::mem::take(&mut self.files))
+    }
+
+    /// As [`decode`](BatchDecoder::decode), with the files in device memory.
+    ///
+    /// # Errors
+    /// As [`decode`](BatchDecoder::decode), as far as the planes are concerned; [`Error::Setting`] where the backend
+    /// does not read device memory.
+    ///
+    /// # Safety
+    /// Each place in device memory holds a JPEG file that is whole and has the frame stated, since before the call, and
+    /// until the stream has passed the batch. Nothing checks it.
+    pub unsafe fn decode_resident(&mut self, images: &[ResidentImage<'_>], stream: &Stream) -> Result<()> {
+        if !self.library.backend().reads_device_memory() {
+            let what = "this backend does not read files from device memory".to_owned();
+            return Err(Error::Setting { what });
+        }
+        let mut batch = Batch::default();
+        for (index, image) in images.iter().enumerate() {
+            let (data, destination) = self.check_resident(image).map_err(|error| of_image(index, error))?;
+            batch.add(data, image.bytes, image.region, destination);
+            batch.buffers.push(image.buffer.clone());
+            batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
+        }
+        // SAFETY: the caller's promise, of frames that the planes were checked for.
+        unsafe { self.submit(batch, stream) }
+    }
+
+    /// Where an image goes, if its file is what was stated and the planes fit.
+    fn check(&self, image: &BatchImage<'_>) -> Result<sys::Image> {
+        let found = self.library.read_frame(image.bytes)?;
+        if found != image.frame {
+            return Err(Error::FrameMismatch { expected: image.frame, found });
+        }
+        destination(self.config.format, &found, image.region, image.planes)
+    }
+
+    /// Where a file lies and its image goes, if both fit.
+    fn check_resident(&self, image: &ResidentImage<'_>) -> Result<(*const u8, sys::Image)> {
+        let (offset, bytes, len) = (image.offset, image.bytes, image.buffer.len());
+        if bytes == 0 || offset.checked_add(bytes).is_none_or(|end| end > len) {
+            let what = "device buffer";
+            return Err(ocelli_cuda::Error::OutOfBounds { what, offset, bytes, len }.into());
+        }
+        let data = ptr::without_provenance(image.buffer.ptr() as usize + offset);
+        Ok((data, destination(self.config.format, &image.frame, image.region, image.planes)?))
+    }
+
+    /// # Safety
+    /// Each pointer is that of a JPEG file of its length, in memory that the backend reads, whose frame is the one that
+    /// the destination was made for; `batch.buffers` has every buffer that is written, or read from the device.
+    unsafe fn submit(&mut self, mut batch: Batch, stream: &Stream) -> Result<()> {
+        if batch.data.is_empty() {
+            return Ok(());
+        }
+        let size = batch_size(batch.data.len())?;
+        // The state's buffers, and the parameters, belong to the batch before until it is over; if that failed on the
+        // device, the state needs a new start.
+        self.in_flight.wait().inspect_err(|_| self.ready_for = None)?;
+        let mut parameters = match batch.regions.iter().any(Option::is_some) {
+            true => Some(self.parameters_for(&batch.regions)?),
+            false => None,
+        };
+        self.library.bind()?;
+        self.initialise(size)?;
+        // Whatever goes wrong from here on, the state needs a new start.
+        self.ready_for = None;
+        let (functions, handle, state) = (self.library.functions(), self.library.raw(), self.state.raw());
+        let (data, lengths) = (batch.data.as_ptr(), batch.lengths.as_ptr());
+        let destinations = batch.destinations.as_mut_ptr();
+        // SAFETY: all handles are alive and this thread's alone; the arrays are as long as the batch that the state was
+        // made ready for; the planes fit, as the caller promises, and are kept until the stream has passed the batch.
+        let submitted = unsafe {
+            match &mut parameters {
+                None => check(
+                    "nvjpegDecodeBatched",
+                    (functions.decode_batched)(handle, state, data, lengths, destinations, stream.raw()),
+                ),
+                Some(parameters) => check(
+                    "nvjpegDecodeBatchedEx",
+                    (functions.decode_batched_ex)(
+                        handle,
+                        state,
+                        data,
+                        lengths,
+                        destinations,
+                        parameters.as_mut_ptr(),
+                        stream.raw(),
+                    ),
+                ),
+            }
+        };
+        // A batch that failed may have enqueued a part of itself.
+        let held = self.in_flight.hold(stream, batch.buffers);
+        submitted?;
+        held?;
+        self.ready_for = Some(size);
+        Ok(())
+    }
+
+    /// Makes the state ready for batches of a size.
+    fn initialise(&mut self, size: c_int) -> Result<()> {
+        if self.ready_for == Some(size) {
+            return Ok(());
+        }
+        self.ready_for = None;
+        // SAFETY: handle and state are alive, and nothing works with the state. The number of threads has been checked.
+        let status = unsafe {
+            (self.library.functions().decode_batched_initialize)(
+                self.library.raw(),
+                self.state.raw(),
+                size,
+                self.config.host_threads as c_int,
+                self.config.format.raw(),
+            )
+        };
+        check("nvjpegDecodeBatchedInitialize", status)?;
+        self.ready_for = Some(size);
+        Ok(())
+    }
+
+    /// Parameters for images with these regions, which nothing else uses until the next call.
+    fn parameters_for(&mut self, regions: &[Option<Region>]) -> Result<Vec<sys::DecodeParams>> {
+        while self.parameters.len() < regions.len() {
+            self.parameters.push(DecodeParameters::new(&self.library, self.config.format)?);
+        }
+        let set = |(parameters, &region): (&mut DecodeParameters, _)| {
+            parameters.set_region(region).map(|()| parameters.raw())
+        };
+        self.parameters.iter_mut().zip(regions).map(set).collect()
+    }
+}
+
+fn of_image(index: usize, error: Error) -> Error {
+    Error::Image { index, source: Box::new(error) }
+}
+
+fn batch_size(images: usize) -> Result<c_int> {
+    c_int::try_from(images)
+        .map_err(|_| Error::Setting { what: format!("{images} images are too many for a batch") })
+}
