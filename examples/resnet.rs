@@ -8,6 +8,9 @@
 //!
 //! `cifar10` and `imagenet` are directories with `train/<class>/<name>.jpg` and `test/<class>/..` or `val/<class>/..`;
 //! `datasets.md` says where such sets come from. A recipe sets what is not asked for otherwise.
+//!
+//! `--save` keeps the weights in a file that PyTorch reads too, and with which, after the recipe `imagenet`, the example
+//! `classify` says what is on pictures; `--weights` starts from such a file.
 
 mod common;
 
@@ -20,6 +23,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use ocelli::data::images::{Batch, Damaged, ImageFolder, Loader, LoaderConfig, Transform};
+use ocelli::format::safetensors;
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::PlanOptions;
 use ocelli::prelude::*;
@@ -82,6 +86,12 @@ struct Options {
     /// Start each block as the identity
     #[arg(long)]
     zero_init_residual: bool,
+    /// Start from the weights in this safetensors file, with PyTorch's names
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Write the weights to this safetensors file in the end; their average where there is one
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// The share of the target that is spread over all classes
     #[arg(long)]
     label_smoothing: Option<f32>,
@@ -369,6 +379,9 @@ impl Net {
         let config =
             ResNetConfig { classes, stem: settings.stem, zero_init_residual: options.zero_init_residual };
         let resnet = ResNet::by_name(&settings.model, &params, config)?;
+        if let Some(path) = &options.weights {
+            safetensors::load(path, &params)?;
+        }
         let constant = |mut values: Vec<f32>| {
             values.push(0.0);
             Tensor::from_slice(device, &values, &[4])?.to_device()
@@ -512,6 +525,14 @@ impl Trainer {
         self.optimizer.swap_average()?;
         Ok(score)
     }
+
+    /// Writes the weights that [`Trainer::evaluate`] evaluates.
+    fn save(&mut self, path: &Path) -> Result<()> {
+        self.optimizer.swap_average()?;
+        safetensors::save(path, &self.net.params)?;
+        self.optimizer.swap_average()?;
+        Ok(())
+    }
 }
 
 /// What an evaluation finds: the mean loss, and the shares of images whose class is the likeliest, or among five.
@@ -571,6 +592,13 @@ fn main() -> Result<()> {
     }
     if [options.mixup, options.cutmix].into_iter().flatten().any(|alpha| alpha <= 0.0 || alpha.is_nan()) {
         bail!("--mixup and --cutmix take numbers larger than 0");
+    }
+    // Rather now than after days of training.
+    if let Some(parent) = options.save.as_deref().and_then(Path::parent)
+        && !parent.as_os_str().is_empty()
+        && !parent.is_dir()
+    {
+        bail!("--save: there is no directory {}", parent.display());
     }
     let missing = cuda::stack::missing();
     if let Some(library) = missing.first() {
@@ -641,6 +669,10 @@ fn main() -> Result<()> {
         if let Some(curve) = &mut curve {
             curve.add(epoch + 1, [loss, accuracy, score.loss, score.top1, score.top5, seconds])?;
         }
+    }
+    if let Some(path) = &options.save {
+        trainer.save(path)?;
+        println!("the weights are in {}", path.display());
     }
     let skipped = trainer.optimizer.skipped_steps()?;
     if skipped > 0 {

@@ -46,6 +46,9 @@ pub use ocelli_cudnn as cudnn;
 /// Datasets.
 #[cfg(feature = "data")]
 pub use ocelli_data as data;
+/// Weights in files.
+#[cfg(feature = "format")]
+pub use ocelli_format as format;
 /// Networks.
 #[cfg(feature = "models")]
 pub use ocelli_models as models;

@@ -58,6 +58,11 @@ impl Params {
         &self.store.device
     }
 
+    /// The path of names that leads here, such as `backbone.layer1`; empty at the root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Switches dropout on and lets batch normalisation use and follow the batches' statistics.
     pub fn train(&self) {
         self.store.training.store(true, Ordering::Relaxed);
