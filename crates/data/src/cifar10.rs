@@ -7,13 +7,20 @@
 //! [`ImageFolder`](crate::images::ImageFolder) instead.
 //!
 //! ```no_run
+//! use std::sync::Arc;
+//!
+//! use ocelli_cuda::Device;
+//! use ocelli_data::augment::Augmentation;
 //! use ocelli_data::cifar10;
-//! use ocelli_data::images::{Loader, LoaderConfig, Transform};
+//! use ocelli_data::loader::{Loader, LoaderConfig};
+//! use ocelli_data::sampler::Sampler;
 //!
 //! fn main() -> Result<(), ocelli_data::Error> {
 //!     let cifar = cifar10::read("cifar-10-batches-bin".as_ref())?;
-//!     let config = LoaderConfig { batch: 512, shuffle: true, drop_last: true, ..LoaderConfig::default() };
-//!     let loader = Loader::new(cifar.train, Transform::cifar_training(cifar10::SIDE), config)?;
+//!     let augmentation = Augmentation::cifar_training(32);
+//!     let config = LoaderConfig { batch: 512, augmentation, decoded_cache: 1 << 28, ..LoaderConfig::default() };
+//!     let sampler = Sampler::shuffled(50_000, 7);
+//!     let loader = Loader::new(&Device::new(0)?, Arc::new(cifar.train), sampler, config)?;
 //!     println!("{} batches of {:?}", loader.batches(), cifar.classes);
 //!     Ok(())
 //! }
@@ -24,7 +31,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::images::{IGNORED, Images, Rgb};
+use crate::encoded::{Encoded, IGNORED, portable_pixmap};
+use crate::images::Rgb;
 use crate::{Error, Result};
 
 /// Rows and columns of an image.
@@ -128,7 +136,15 @@ fn interleaved(planes: &[u8]) -> Vec<u8> {
     (0..planes.len()).map(|place| planes[place % 3 * pixels + place / 3]).collect()
 }
 
-impl Images for Part {
+impl Part {
+    /// An image's pixels, if there is such an image.
+    pub fn image(&self, index: usize) -> Option<&Rgb> {
+        self.images.get(index)
+    }
+}
+
+/// Each image as a file of the portable pixmap format, which any decoder of images takes.
+impl Encoded for Part {
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -138,9 +154,11 @@ impl Images for Part {
         self.labels.get(index).map_or(IGNORED, |&label| label.into())
     }
 
-    fn load(&self, index: usize) -> Result<Cow<'_, Rgb>> {
+    fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         match self.images.get(index) {
-            Some(image) => Ok(Cow::Borrowed(image)),
+            Some(Rgb { width, height, pixels }) => {
+                Ok(Cow::Owned(portable_pixmap("P6", *width, *height, pixels)))
+            }
             None => {
                 let what = format!("there is no image {index}: there are {}", self.images.len());
                 Err(Error::Setting { what })

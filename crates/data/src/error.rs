@@ -98,6 +98,14 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The GPU or one of its libraries failed.
+    #[error(transparent)]
+    Cuda(#[from] ocelli_cuda::Error),
+
+    /// nvJPEG failed.
+    #[error(transparent)]
+    Nvjpeg(#[from] ocelli_nvjpeg::Error),
+
     /// No mirror could be reached.
     #[error(
         "no network: {url} cannot be reached ({source}): connect, set HTTPS_PROXY, or put the files in place by hand"

@@ -1,4 +1,5 @@
-//! Datasets on the host: read from disk, downloaded, or generated. Nothing in this crate needs a GPU.
+//! Datasets, read from disk, downloaded, or generated, and the [`loader`] that makes batches of them on the GPU. Only
+//! [`loader`] and [`augment::kernel`] need one.
 //!
 //! ```no_run
 //! use ocelli_data::{Error, mnist};
@@ -15,6 +16,7 @@
 //! }
 //! ```
 
+pub mod augment;
 pub mod cifar10;
 mod download;
 mod encoded;
@@ -22,6 +24,7 @@ mod error;
 pub mod idx;
 pub mod images;
 pub mod jpeg;
+pub mod loader;
 pub mod mnist;
 mod random;
 pub mod records;
@@ -29,5 +32,5 @@ pub mod sampler;
 mod temporary;
 
 pub use download::Progress;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, IGNORED, Object};
 pub use error::{Error, Result};

@@ -27,6 +27,20 @@ pub(crate) enum Use {
     Key = 2,
     /// The rounds of permutations.
     Round = 3,
+    /// Which part of an image is taken.
+    Crop = 4,
+    /// Whether an image is mirrored left to right.
+    HorizontalFlip = 5,
+    /// Whether an image is mirrored top to bottom.
+    VerticalFlip = 6,
+    /// The order and the strengths of the changes of colour.
+    Jitter = 7,
+    /// The operations of a policy and their magnitudes.
+    Policy = 8,
+    /// The square that is blackened.
+    Cutout = 9,
+    /// The rectangle that is erased, and what it is filled with.
+    Erasing = 10,
 }
 
 /// The random numbers of one use in one epoch, for one image where that matters.
@@ -35,20 +49,28 @@ pub(crate) struct Random {
     epoch: u32,
     index: u32,
     block: u32,
-    purpose: Use,
+    purpose: u32,
     words: [u32; 4],
     used: usize,
 }
 
 impl Random {
     pub(crate) fn new(seed: u64, purpose: Use, epoch: usize, index: usize) -> Random {
-        let key = [seed as u32, (seed >> 32) as u32];
-        Random { key, epoch: epoch as u32, index: index as u32, block: 0, purpose, words: [0; 4], used: 4 }
+        Random::of_sample(seed, purpose, epoch as u64, index as u64)
     }
 
-    fn word(&mut self) -> u32 {
+    /// The same for a sample of a set of any size. Below 2^32 the numbers are those of [`Random::new`]; what an index has
+    /// above, up to 56 bits of it, stands beside the use, of which there are few.
+    pub(crate) fn of_sample(seed: u64, purpose: Use, epoch: u64, sample: u64) -> Random {
+        let key = [seed as u32, (seed >> 32) as u32];
+        let purpose = purpose as u32 | ((sample >> 32) as u32) << 8;
+        Random { key, epoch: epoch as u32, index: sample as u32, block: 0, purpose, words: [0; 4], used: 4 }
+    }
+
+    /// 32 random bits.
+    pub(crate) fn word(&mut self) -> u32 {
         if self.used == 4 {
-            self.words = philox([self.block, self.index, self.epoch, self.purpose as u32], self.key);
+            self.words = philox([self.block, self.index, self.epoch, self.purpose], self.key);
             self.block += 1;
             self.used = 0;
         }
@@ -105,6 +127,14 @@ mod tests {
         let words: std::collections::HashSet<u32> = all.into_iter().flatten().collect();
         assert_eq!(words.len(), 25);
         assert_eq!(draw(1, Use::Order, 0, 0), all[0]);
+    }
+
+    #[test]
+    fn samples_beyond_32_bits_have_numbers_of_their_own() {
+        let first = |sample| Random::of_sample(1, Use::Crop, 0, sample).word();
+        let words: std::collections::HashSet<u32> = [3, 3 + (1 << 32), 3 + (2 << 32)].map(first).into();
+        assert_eq!(words.len(), 3);
+        assert_eq!(first(3), Random::new(1, Use::Crop, 0, 3).word());
     }
 
     #[test]

@@ -7,9 +7,15 @@ mod fetch;
 mod generated;
 mod read;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
+
 pub use fetch::{MIRRORS, fetch, fetch_from};
 pub use generated::generated;
 pub use read::read;
+
+use crate::encoded::{Encoded, IGNORED, portable_pixmap};
+use crate::{Error, Result};
 
 /// How many kinds of digit there are; labels are smaller than this.
 pub const CLASSES: u8 = 10;
@@ -36,4 +42,32 @@ pub struct LabelledImages {
     pub columns: usize,
     /// How many images there are.
     pub count: usize,
+}
+
+/// Each image as a file of the portable greymap format, which any decoder of images takes.
+impl Encoded for LabelledImages {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    /// [`IGNORED`] where there is no such image.
+    fn label(&self, index: usize) -> i32 {
+        self.labels.get(index).map_or(IGNORED, |&label| label.into())
+    }
+
+    fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        let size = self.rows * self.columns;
+        let pixels = index.checked_mul(size).and_then(|start| self.images.get(start..)?.get(..size));
+        match pixels {
+            Some(pixels) => Ok(Cow::Owned(portable_pixmap("P5", self.columns, self.rows, pixels))),
+            None => {
+                Err(Error::Setting { what: format!("there is no image {index}: there are {}", self.count) })
+            }
+        }
+    }
+
+    /// The image's number: it comes out of a file with many.
+    fn name(&self, index: usize) -> PathBuf {
+        PathBuf::from(format!("image {index}"))
+    }
 }

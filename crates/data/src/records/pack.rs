@@ -29,7 +29,7 @@ pub fn pack(
     let mut writer = Writer::create(path, folder.classes())?;
     let samples = folder.samples();
     let workers = threads(workers).min(samples.len()).max(1);
-    thread::scope(|scope| {
+    thread::scope(|scope| -> Result<()> {
         // Each thread reads every `workers`-th file, so that their files in turns are all in order.
         let start = |worker: usize| {
             let (sender, receiver) = mpsc::sync_channel(AHEAD);

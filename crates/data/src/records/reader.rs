@@ -7,8 +7,7 @@ use std::str;
 use memmap2::Mmap;
 
 use super::format::{END_MAGIC, ENTRY, Entry, FOOT, Foot, HEAD, MAGIC, VERSION, u32_at};
-use crate::encoded::Encoded;
-use crate::images::IGNORED;
+use crate::encoded::{Encoded, IGNORED};
 use crate::{Error, Result};
 
 /// A record file, open for reading. Records are read from the disk, or from the system's memory of it, when they are

@@ -1,0 +1,132 @@
+//! The launch with memory that knows how large it is.
+
+use bytemuck::cast_slice;
+use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
+
+use super::{Augmenter, Batch, Descriptor, Source, arrange_scratch};
+use crate::augment::drawn::{Drawn, Size};
+use crate::{Error, Result};
+
+/// A decoded image in device memory: rows of red, green and blue without gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodedImage<'a> {
+    /// The memory.
+    pub memory: &'a DeviceBuffer,
+    /// Where the image begins, bytes.
+    pub offset: usize,
+    /// Columns and rows.
+    pub size: Size,
+}
+
+/// What becomes of a decoded image.
+#[derive(Clone, Copy, Debug)]
+pub struct AugmentedImage<'a> {
+    /// The image.
+    pub image: DecodedImage<'a>,
+    /// What was drawn for it.
+    pub drawn: &'a Drawn,
+    /// Its place in the batch.
+    pub place: u32,
+}
+
+/// Memory that launches work in, one at a time: it is used again when the stream has passed the launch before.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    host: Option<PinnedBuffer>,
+    descriptors: Option<DeviceBuffer>,
+    scratch: Option<DeviceBuffer>,
+}
+
+impl Augmenter {
+    /// Enqueues the augmentation of images of a batch: `batch` is `[places, canvas.height, canvas.width, channels]`, and every
+    /// element of the places that have an image is written. As everywhere, work on the same memory that runs on other streams
+    /// is ordered by events, and memory is kept until the stream has passed its use.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for images and places that do not fit their memory, two images of one place, and an image larger
+    /// than the canvas; [`Error::Cuda`].
+    pub fn submit(
+        &self,
+        images: &[AugmentedImage<'_>],
+        batch: &DeviceBuffer,
+        places: u32,
+        canvas: Size,
+        workspace: &mut Workspace,
+        stream: &Stream,
+    ) -> Result<()> {
+        let needed = self.batch_bytes(places, canvas)?;
+        if batch.len() < needed {
+            let what = format!("a batch of {needed} bytes does not fit in memory of {}", batch.len());
+            return Err(Error::Setting { what });
+        }
+        if images.is_empty() {
+            return Ok(());
+        }
+        let mut descriptors =
+            images.iter().map(AugmentedImage::descriptor).collect::<Result<Vec<Descriptor>>>()?;
+        let scratch = arrange_scratch(&mut descriptors)?;
+        let (memory, scratch) = workspace.upload(&descriptors, scratch, self.device(), stream)?;
+        let launch = Batch { descriptors: memory, images: batch.ptr(), places, canvas, scratch };
+        // SAFETY: the descriptors have been copied, earlier on the stream, with the scratch memory that they were given; that
+        // is as large as was asked for, as is the batch; every image lies within its memory. That the workspace is idle, and
+        // memory is kept and ordered, is the convention of everything that works on streams.
+        unsafe { self.launch(stream, &launch, &descriptors) }
+    }
+}
+
+impl AugmentedImage<'_> {
+    fn descriptor(&self) -> Result<Descriptor> {
+        let DecodedImage { memory, offset, size } = self.image;
+        let bytes = 3 * size.width as usize * size.height as usize;
+        if offset.checked_add(bytes).is_none_or(|end| end > memory.len()) {
+            let what =
+                format!("an image of {bytes} bytes at {offset} does not lie in memory of {}", memory.len());
+            return Err(Error::Setting { what });
+        }
+        Descriptor::new(self.drawn, &Source::interleaved(memory.ptr() + offset as u64, size), self.place)
+    }
+}
+
+impl Workspace {
+    /// Copies descriptors, and sees to so many bytes of scratch memory; yields the addresses of both.
+    fn upload(
+        &mut self,
+        descriptors: &[Descriptor],
+        scratch: usize,
+        device: &Device,
+        stream: &Stream,
+    ) -> Result<(u64, u64)> {
+        let bytes: &[u8] = cast_slice(descriptors);
+        let to = at_least(&mut self.descriptors, bytes.len(), device, stream)?.clone();
+        let scratch = at_least(&mut self.scratch, scratch, device, stream)?.ptr();
+        let host = match self.host.take().filter(|host| host.len() >= bytes.len()) {
+            Some(host) => host,
+            None => device.alloc_pinned(bytes.len().next_power_of_two())?,
+        };
+        let host = self.host.insert(host);
+        if let Some(target) = host.as_mut_slice().get_mut(..bytes.len()) {
+            target.copy_from_slice(bytes);
+        }
+        stream.copy_to_device(&to, 0, host, 0, bytes.len())?;
+        Ok((to.ptr(), scratch))
+    }
+}
+
+/// Memory of at least so many bytes, idle in the order of the stream.
+fn at_least<'a>(
+    memory: &'a mut Option<DeviceBuffer>,
+    bytes: usize,
+    device: &Device,
+    stream: &Stream,
+) -> Result<&'a DeviceBuffer> {
+    let kept = match memory.take().filter(|memory| memory.len() >= bytes) {
+        Some(kept) => kept,
+        None => {
+            // What is allocated is idle in the order of the compute stream.
+            let new = device.alloc(bytes.next_power_of_two())?;
+            stream.wait(&device.stream().record()?)?;
+            new
+        }
+    };
+    Ok(memory.insert(kept))
+}

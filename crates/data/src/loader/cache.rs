@@ -1,0 +1,210 @@
+//! What is kept from one epoch to the next: files as they are, and decoded images. Nothing is ever given up for something
+//! else, because each epoch asks for everything once: what comes last would only push out what comes first.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ocelli_cuda::{Device, DeviceBuffer, Stream};
+use rustc_hash::FxHashMap;
+
+use crate::Result;
+use crate::augment::ImageSize;
+
+/// How often a cache was asked, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// How often it had what was asked for.
+    pub hits: u64,
+    /// How often it had not.
+    pub misses: u64,
+    /// How many images it holds.
+    pub images: usize,
+    /// Bytes that it holds.
+    pub bytes: usize,
+}
+
+/// A map that grows up to a number of bytes.
+#[derive(Debug)]
+struct Kept<T> {
+    limit: usize,
+    entries: Mutex<Entries<T>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entries<T> {
+    map: FxHashMap<usize, Arc<T>>,
+    bytes: usize,
+}
+
+impl<T> Kept<T> {
+    fn new(limit: usize) -> Kept<T> {
+        let entries = Mutex::new(Entries { map: FxHashMap::default(), bytes: 0 });
+        Kept { limit, entries, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries<T>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, index: usize) -> Option<Arc<T>> {
+        if self.limit == 0 {
+            return None;
+        }
+        let found = self.entries().map.get(&index).cloned();
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Whether there is room for so many bytes, which are then taken.
+    fn reserve(&self, index: usize, bytes: usize) -> bool {
+        if self.limit == 0 {
+            return false;
+        }
+        let mut entries = self.entries();
+        let fits = entries.bytes.saturating_add(bytes) <= self.limit && !entries.map.contains_key(&index);
+        entries.bytes += if fits { bytes } else { 0 };
+        fits
+    }
+
+    fn insert(&self, index: usize, value: T) {
+        self.entries().map.insert(index, Arc::new(value));
+    }
+
+    fn counts(&self) -> CacheCounts {
+        let entries = self.entries();
+        CacheCounts {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            images: entries.map.len(),
+            bytes: entries.bytes,
+        }
+    }
+}
+
+/// Image files in the host's memory.
+#[derive(Debug)]
+pub(super) struct EncodedCache(Kept<Box<[u8]>>);
+
+impl EncodedCache {
+    /// A cache of up to so many bytes; of 0, it is none, and counts nothing.
+    pub(super) fn new(limit: usize) -> EncodedCache {
+        EncodedCache(Kept::new(limit))
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<Arc<Box<[u8]>>> {
+        self.0.get(index)
+    }
+
+    pub(super) fn offer(&self, index: usize, bytes: &[u8]) {
+        if self.0.reserve(index, bytes.len()) {
+            self.0.insert(index, bytes.into());
+        }
+    }
+
+    pub(super) fn counts(&self) -> CacheCounts {
+        self.0.counts()
+    }
+}
+
+/// A decoded image in device memory: rows of red, green and blue without gaps.
+#[derive(Clone, Debug)]
+pub(super) struct Pixels {
+    pub(super) memory: DeviceBuffer,
+    /// Where it begins, bytes.
+    pub(super) offset: usize,
+    pub(super) image: ImageSize,
+}
+
+impl Pixels {
+    /// Bytes of an image's pixels.
+    pub(super) fn bytes_of(image: ImageSize) -> usize {
+        3 * image.width as usize * image.height as usize
+    }
+}
+
+/// Decoded images in device memory.
+#[derive(Debug)]
+pub(super) struct DecodedCache {
+    kept: Kept<Pixels>,
+    device: Device,
+    /// The piece of memory that is being filled, and how far.
+    filling: Mutex<Option<(DeviceBuffer, usize)>>,
+}
+
+/// Images share pieces of this many bytes.
+const PIECE: usize = 64 << 20;
+/// Images begin at multiples of this many bytes.
+const ALIGNMENT: usize = 256;
+
+impl DecodedCache {
+    /// A cache of up to so many bytes; of 0, it is none, and counts nothing.
+    pub(super) fn new(device: &Device, limit: usize) -> DecodedCache {
+        DecodedCache { kept: Kept::new(limit), device: device.clone(), filling: Mutex::new(None) }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<Arc<Pixels>> {
+        self.kept.get(index)
+    }
+
+    /// Keeps a copy of an image, if there is room, made on `stream`, on which it is also read.
+    pub(super) fn offer(&self, index: usize, pixels: &Pixels, stream: &Stream) -> Result<()> {
+        let bytes = Pixels::bytes_of(pixels.image);
+        if !self.kept.reserve(index, bytes.next_multiple_of(ALIGNMENT)) {
+            return Ok(());
+        }
+        let (memory, offset) = self.place(bytes, stream)?;
+        stream.copy_device(&memory, offset, &pixels.memory, pixels.offset, bytes)?;
+        self.kept.insert(index, Pixels { memory, offset, image: pixels.image });
+        Ok(())
+    }
+
+    fn place(&self, bytes: usize, stream: &Stream) -> Result<(DeviceBuffer, usize)> {
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((memory, end)) = filling.as_mut()
+            && memory.len() - *end >= bytes
+        {
+            let offset = *end;
+            *end = (offset + bytes).next_multiple_of(ALIGNMENT).min(memory.len());
+            return Ok((memory.clone(), offset));
+        }
+        let memory = self.device.alloc(bytes.max(PIECE))?;
+        // What is allocated is idle in the order of the compute stream.
+        stream.wait(&self.device.stream().record()?)?;
+        *filling = Some((memory.clone(), bytes.next_multiple_of(ALIGNMENT).min(memory.len())));
+        Ok((memory, 0))
+    }
+
+    pub(super) fn counts(&self) -> CacheCounts {
+        self.kept.counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_kept_until_there_is_no_room_and_counted() {
+        let cache = EncodedCache::new(10);
+        assert!(cache.get(3).is_none());
+        cache.offer(3, &[1; 6]);
+        cache.offer(4, &[2; 5]);
+        cache.offer(5, &[3; 4]);
+        cache.offer(3, &[9; 1]);
+        assert_eq!(**cache.get(3).unwrap(), [1; 6]);
+        assert!(cache.get(4).is_none(), "it did not fit");
+        assert_eq!(**cache.get(5).unwrap(), [3; 4]);
+        assert_eq!(cache.counts(), CacheCounts { hits: 2, misses: 2, images: 2, bytes: 10 });
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_is_none() {
+        let cache = EncodedCache::new(0);
+        cache.offer(0, &[]);
+        assert!(cache.get(0).is_none());
+        assert_eq!(cache.counts(), CacheCounts::default());
+    }
+}

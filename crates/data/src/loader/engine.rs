@@ -1,0 +1,391 @@
+//! What feeds the GPU: it hands whole batches to the decoding engines, and augments them.
+
+use ocelli_cuda::{DeviceBuffer, Event};
+use ocelli_nvjpeg::{BatchDecoder, BatchDecoderConfig, Nvjpeg, OutputFormat, PinnedFile, PinnedImage, Plane};
+
+use super::batch::{Batch, DamagedImage};
+use super::cache::Pixels;
+use super::prepare::{Payload, Place, Prepared, Worker, of_the_file};
+use super::ring::Ring;
+use super::shared::Shared;
+use super::slab::{Lent, Slab};
+use crate::augment::kernel::{AugmentedImage, DecodedImage};
+use crate::augment::{ImageSize, Size};
+use crate::encoded::IGNORED;
+use crate::images::Rgb;
+use crate::sampler::State;
+use crate::{Error, Result};
+
+/// Bytes of decoded images that are augmented at once; a single image may be larger.
+const ROUND: usize = 1 << 30;
+/// Images begin at multiples of this many bytes.
+const ALIGNMENT: usize = 256;
+
+/// What takes long to make, and is kept from one epoch to the next.
+pub(super) struct Engine {
+    decoder: Option<BatchDecoder>,
+    slabs: [Slab; 2],
+    rounds: usize,
+}
+
+/// A batch on its way, and the event that says when it is there.
+pub(super) struct Made {
+    pub(super) batch: Batch,
+    pub(super) ready: Event,
+}
+
+/// A place of a batch, and an image for it that is not on the GPU yet.
+struct Pending {
+    place: usize,
+    image: Box<Prepared>,
+    /// Where it begins in the slab, if it goes there.
+    offset: usize,
+}
+
+/// A place of a batch, and the pixels for it.
+struct Ready {
+    place: usize,
+    image: Box<Prepared>,
+    pixels: Pixels,
+}
+
+impl Engine {
+    pub(super) fn new(hardware: Option<&Nvjpeg>) -> Result<Engine> {
+        let config = BatchDecoderConfig { format: OutputFormat::RgbInterleaved, ..Default::default() };
+        let decoder = hardware.map(|library| BatchDecoder::new(library, config)).transpose()?;
+        Ok(Engine { decoder, slabs: Default::default(), rounds: 0 })
+    }
+
+    /// Makes a batch of what the workers have prepared. None when the ring has stopped.
+    pub(super) fn make(
+        &mut self,
+        places: Vec<Place>,
+        epoch: u64,
+        state: State,
+        ring: &Ring,
+        worker: &mut Worker,
+    ) -> Result<Option<Made>> {
+        let shared = worker.shared();
+        let mut contents = Contents::new(places.len(), state);
+        let mut pending = Vec::new();
+        for (place, content) in places.into_iter().enumerate() {
+            match content {
+                Place::Image(image) => pending.push(Pending { place, image, offset: 0 }),
+                Place::Damaged(damaged) => contents.damaged(place, damaged),
+                Place::Empty => {}
+            }
+        }
+        let augmentation = &shared.config.augmentation;
+        let canvas = augmentation.canvas(pending.iter().map(|pending| pending.image.drawn.size));
+        let mut memory: Option<DeviceBuffer> = None;
+        // Also of a batch without images, whose places are black.
+        while !pending.is_empty() || memory.is_none() {
+            let round = next_round(&mut pending);
+            let (ready, failed) = self.decode(round, &shared)?;
+            for (place, index, error) in failed {
+                match worker.instead_of(epoch, index, error)? {
+                    Place::Image(image) if fits(image.drawn.size, canvas) => {
+                        pending.push(Pending { place, image, offset: 0 });
+                    }
+                    Place::Image(image) => contents.replacement_left_out(place, *image),
+                    Place::Damaged(damaged) => contents.damaged(place, damaged),
+                    Place::Empty => {}
+                }
+            }
+            let memory = match &memory {
+                Some(memory) => memory,
+                None => {
+                    let bytes = contents.bytes(canvas, &shared);
+                    let taken = shared.counters.wait_room.time(|| ring.take(bytes, &shared.stream))?;
+                    let Some(taken) = taken else { return Ok(None) };
+                    memory.insert(taken)
+                }
+            };
+            shared.counters.submit.time(|| self.augment(ready, memory, canvas, &mut contents, &shared))?;
+        }
+        let Some(memory) = memory else { return Ok(None) };
+        contents.blacken(&memory, canvas, &shared)?;
+        let ready = shared.stream.record()?;
+        shared.counters.batches.add(1);
+        Ok(Some(Made { batch: contents.into_batch(memory, canvas, &shared), ready }))
+    }
+
+    /// Brings images into device memory. Yields those that are there, or will be in the order of the stream, and the
+    /// place, number and fault of those that cannot be decoded after all.
+    fn decode(
+        &mut self,
+        round: Vec<Pending>,
+        shared: &Shared,
+    ) -> Result<(Vec<Ready>, Vec<(usize, usize, Error)>)> {
+        self.rounds += 1;
+        let slab = &mut self.slabs[self.rounds % 2];
+        let bytes = round.last().map_or(0, |last| last.offset + slab_bytes(&last.image));
+        let memory = slab.begin(bytes, shared)?;
+        let (mut ready, mut entering) = (Vec::new(), Vec::new());
+        for Pending { place, mut image, offset } in round {
+            let size = image.image;
+            let in_slab = Pixels { memory: memory.clone(), offset, image: size };
+            let pixels = match image.pixels.take() {
+                Some(Payload::Hardware(file)) => {
+                    entering.push((Ready { place, image, pixels: in_slab }, file));
+                    continue;
+                }
+                Some(Payload::Cached(pixels)) => {
+                    let kept = (*pixels).clone();
+                    slab.lend(Lent::Cached(pixels));
+                    ready.push(Ready { place, image, pixels: kept });
+                    continue;
+                }
+                Some(Payload::Host(pinned)) => {
+                    shared.stream.copy_to_device(&memory, offset, &pinned, 0, Pixels::bytes_of(size))?;
+                    slab.lend(Lent::Pinned(pinned));
+                    in_slab
+                }
+                Some(Payload::Device { memory, decoded }) => {
+                    shared.stream.wait(&decoded)?;
+                    slab.lend(Lent::Piece(memory.clone()));
+                    Pixels { memory, offset: 0, image: size }
+                }
+                None => continue,
+            };
+            ready.push(Ready { place, image, pixels }.kept(shared)?);
+        }
+        let (decoded, refused) =
+            shared.counters.hardware_decode.time(|| self.decode_on_engines(entering, shared))?;
+        shared.counters.hardware.add(decoded.len() as u64);
+        for decoded in decoded {
+            ready.push(decoded.kept(shared)?);
+        }
+        let mut failed = Vec::new();
+        for (refused, file) in refused {
+            match self.decode_on_host(&refused, &file, shared) {
+                Ok(()) => ready.push(refused.kept(shared)?),
+                Err(error) => failed.push((refused.place, refused.image.index, error)),
+            }
+            shared.pinned.give_back(file.into_memory());
+        }
+        Ok((ready, failed))
+    }
+
+    /// Decodes files on the GPU's engines. One that they do not take fails those with it, too: a group that fails is tried
+    /// by halves. Yields those that are decoded, and those that are not to be had this way.
+    #[expect(clippy::type_complexity, reason = "two lists, said above")]
+    fn decode_on_engines(
+        &mut self,
+        entering: Vec<(Ready, PinnedFile)>,
+        shared: &Shared,
+    ) -> Result<(Vec<Ready>, Vec<(Ready, PinnedFile)>)> {
+        let (mut decoded, mut refused) = (Vec::new(), Vec::new());
+        let Some(decoder) = &mut self.decoder else { return Ok((decoded, entering)) };
+        let mut groups = vec![entering];
+        while let Some(group) = groups.pop() {
+            if group.is_empty() {
+                continue;
+            }
+            let (group, images): (Vec<Ready>, Vec<PinnedImage>) = group
+                .into_iter()
+                .map(|(ready, file)| {
+                    let Pixels { memory, offset, image } = &ready.pixels;
+                    let pitch = 3 * image.width as usize;
+                    let planes = vec![Plane { buffer: memory.clone(), offset: *offset, pitch }];
+                    (ready, PinnedImage { file, planes })
+                })
+                .unzip();
+            match decoder.decode_pinned(images, &shared.stream) {
+                Ok(before) => {
+                    before.into_iter().for_each(|file| shared.pinned.give_back(file.into_memory()));
+                    decoded.extend(group);
+                }
+                Err((error, images)) => {
+                    of_the_file(error)?;
+                    let mut first: Vec<_> =
+                        group.into_iter().zip(images).map(|(ready, image)| (ready, image.file)).collect();
+                    if first.len() == 1 {
+                        refused.append(&mut first);
+                    } else {
+                        let second = first.split_off(first.len() / 2);
+                        groups.extend([second, first]);
+                    }
+                }
+            }
+        }
+        Ok((decoded, refused))
+    }
+
+    /// Decodes a file on the host that was meant for the engines.
+    fn decode_on_host(&mut self, refused: &Ready, file: &PinnedFile, shared: &Shared) -> Result<()> {
+        let path = shared.dataset.name(refused.image.index);
+        let rgb = Rgb::decode(file.bytes(), &path)?;
+        let Pixels { memory, offset, image } = &refused.pixels;
+        if rgb.pixels.len() != Pixels::bytes_of(*image) || rgb.width != image.width as usize {
+            return Err(Error::Unfit { path, what: "decoders disagree about its size".into() });
+        }
+        let pinned = shared.stage(&rgb)?;
+        shared.stream.copy_to_device(memory, *offset, &pinned, 0, rgb.pixels.len())?;
+        self.slab().lend(Lent::Pinned(pinned));
+        shared.counters.host.add(1);
+        Ok(())
+    }
+
+    /// The slab of this round.
+    fn slab(&mut self) -> &mut Slab {
+        &mut self.slabs[self.rounds % 2]
+    }
+
+    /// Submits the augmentation of images, which ends what this round's slab is needed for.
+    fn augment(
+        &mut self,
+        ready: Vec<Ready>,
+        batch: &DeviceBuffer,
+        canvas: Size,
+        contents: &mut Contents,
+        shared: &Shared,
+    ) -> Result<()> {
+        let images: Vec<AugmentedImage<'_>> = ready
+            .iter()
+            .map(|Ready { place, image, pixels }| {
+                let size = Size { width: pixels.image.width, height: pixels.image.height };
+                let decoded = DecodedImage { memory: &pixels.memory, offset: pixels.offset, size };
+                AugmentedImage { image: decoded, drawn: &image.drawn, place: *place as u32 }
+            })
+            .collect();
+        let slab = self.slab();
+        let places = contents.len() as u32;
+        shared.augmenter.submit(&images, batch, places, canvas, slab.workspace(), &shared.stream)?;
+        slab.end(shared.stream.record()?);
+        ready.into_iter().for_each(|Ready { place, image, .. }| contents.image(place, *image));
+        Ok(())
+    }
+
+    /// Waits for everything, and gives back what was lent.
+    pub(super) fn rest(&mut self, shared: &Shared) -> Result<()> {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.finish()?.into_iter().for_each(|file| shared.pinned.give_back(file.into_memory()));
+        }
+        self.slabs.iter_mut().try_for_each(|slab| slab.finish(shared))
+    }
+}
+
+impl Ready {
+    /// Offers the pixels to the cache.
+    fn kept(self, shared: &Shared) -> Result<Ready> {
+        shared.decoded.offer(self.image.index, &self.pixels, &shared.stream)?;
+        Ok(self)
+    }
+}
+
+/// Takes images, in their order, that a slab has room for together, and gives each its place in it.
+fn next_round(pending: &mut Vec<Pending>) -> Vec<Pending> {
+    let mut end = 0;
+    let mut count = 0;
+    for pending in pending.iter_mut() {
+        let bytes = slab_bytes(&pending.image);
+        if count > 0 && end + bytes > ROUND {
+            break;
+        }
+        pending.offset = end;
+        end += bytes;
+        count += 1;
+    }
+    let rest = pending.split_off(count);
+    std::mem::replace(pending, rest)
+}
+
+/// What an image takes of a slab.
+fn slab_bytes(image: &Prepared) -> usize {
+    match image.pixels {
+        Some(Payload::Hardware(_) | Payload::Host(_)) => {
+            Pixels::bytes_of(image.image).next_multiple_of(ALIGNMENT)
+        }
+        _ => 0,
+    }
+}
+
+fn fits(size: Size, canvas: Size) -> bool {
+    size.width <= canvas.width && size.height <= canvas.height
+}
+
+/// What is known of a batch so far.
+struct Contents {
+    state: State,
+    images: Vec<Option<Prepared>>,
+    damaged: Vec<DamagedImage>,
+}
+
+impl Contents {
+    fn new(places: usize, state: State) -> Contents {
+        Contents { state, images: (0..places).map(|_| None).collect(), damaged: Vec::new() }
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn damaged(&mut self, place: usize, damaged: DamagedImage) {
+        self.damaged.push(DamagedImage { place, ..damaged });
+    }
+
+    fn image(&mut self, place: usize, mut image: Prepared) {
+        if let Some(damaged) = image.instead_of.take() {
+            self.damaged(place, damaged);
+        }
+        if let Some(content) = self.images.get_mut(place) {
+            *content = Some(image);
+        }
+    }
+
+    /// Leaves a place empty whose replacement is too large for the batch.
+    fn replacement_left_out(&mut self, place: usize, image: Prepared) {
+        if let Some(damaged) = image.instead_of {
+            self.damaged(place, DamagedImage { replaced_by: None, ..damaged });
+        }
+    }
+
+    /// Bytes of one image in the batch.
+    fn image_bytes(canvas: Size, shared: &Shared) -> usize {
+        canvas.width as usize * canvas.height as usize * shared.config.output.pixel_bytes()
+    }
+
+    fn bytes(&self, canvas: Size, shared: &Shared) -> usize {
+        self.len() * Contents::image_bytes(canvas, shared)
+    }
+
+    /// Makes the places black that hold no image.
+    fn blacken(&self, batch: &DeviceBuffer, canvas: Size, shared: &Shared) -> Result<()> {
+        let bytes = Contents::image_bytes(canvas, shared);
+        let empty = self.images.iter().enumerate().filter(|(_, image)| image.is_none());
+        for (place, _) in empty {
+            shared.stream.fill_bytes(batch, place * bytes, bytes, 0)?;
+        }
+        Ok(())
+    }
+
+    fn into_batch(self, images: DeviceBuffer, size: Size, shared: &Shared) -> Batch {
+        let mut batch = Batch {
+            images,
+            size,
+            output: shared.config.output,
+            labels: Vec::with_capacity(self.len()),
+            valid: Vec::with_capacity(self.len()),
+            indices: Vec::with_capacity(self.len()),
+            originals: Vec::with_capacity(self.len()),
+            scales: Vec::with_capacity(self.len()),
+            drawn: Vec::with_capacity(self.len()),
+            objects: Vec::with_capacity(self.len()),
+            damaged: self.damaged,
+            state: self.state,
+        };
+        batch.damaged.sort_by_key(|damaged| damaged.place);
+        for image in self.images {
+            batch.valid.push(image.is_some());
+            batch.labels.push(image.as_ref().map_or(IGNORED, |image| image.label));
+            batch.indices.push(image.as_ref().map_or(0, |image| image.index));
+            batch.originals.push(image.as_ref().map_or(ImageSize::upright(0, 0), |image| image.image));
+            batch.scales.push(image.as_ref().map_or([0.0; 2], |image| image.drawn.scale()));
+            let (drawn, objects) = image.map(|image| (image.drawn, image.objects)).unzip();
+            batch.drawn.push(drawn);
+            batch.objects.push(objects.unwrap_or_default());
+        }
+        batch
+    }
+}

@@ -1,0 +1,306 @@
+//! What workers do for an image before the GPU has its turn: read it, see which decoder it fits, draw what becomes of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ocelli_cuda::{DeviceBuffer, Event, PinnedBuffer, Stream};
+use ocelli_nvjpeg::{
+    Bitstream, Decoder, DecoderConfig, Error as NvjpegError, OutputFormat, PinnedFile, Plane,
+};
+
+use super::batch::DamagedImage;
+use super::cache::Pixels;
+use super::config::OnDamaged;
+use super::shared::Shared;
+use crate::augment::{Drawn, ImageSize, Orientation};
+use crate::images::Rgb;
+use crate::jpeg::{Header, Route};
+use crate::{Error, Object, Result};
+
+/// How many images are tried in the place of one that cannot be decoded.
+const REPLACEMENTS: usize = 100;
+
+/// What is in a place of a batch.
+pub(super) enum Place {
+    Image(Box<Prepared>),
+    /// An image that could not be decoded, and was skipped.
+    Damaged(DamagedImage),
+    /// The epoch ended before.
+    Empty,
+}
+
+/// An image, ready for the GPU.
+pub(super) struct Prepared {
+    pub(super) index: usize,
+    pub(super) label: i32,
+    pub(super) objects: Vec<Object>,
+    pub(super) image: ImageSize,
+    pub(super) drawn: Drawn,
+    /// None once they are on the GPU.
+    pub(super) pixels: Option<Payload>,
+    /// The image that this one replaces.
+    pub(super) instead_of: Option<DamagedImage>,
+}
+
+/// Where the pixels are to come from.
+pub(super) enum Payload {
+    /// A file for the GPU's engines.
+    Hardware(PinnedFile),
+    /// Pixels in device memory, once the event has passed.
+    Device { memory: DeviceBuffer, decoded: Event },
+    /// Pixels in page-locked memory.
+    Host(PinnedBuffer),
+    /// Pixels that were decoded in an earlier epoch.
+    Cached(Arc<Pixels>),
+}
+
+/// One thread's means.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    /// The file that is being looked at.
+    bytes: Vec<u8>,
+    tools: Tools,
+}
+
+/// What takes long to make, and is kept from one epoch to the next.
+#[derive(Default)]
+pub(super) struct Tools {
+    bitstream: Option<Bitstream>,
+    cuda: Option<CudaDecoder>,
+}
+
+struct CudaDecoder {
+    decoder: Decoder,
+    stream: Stream,
+}
+
+impl Worker {
+    pub(super) fn new(shared: &Arc<Shared>) -> Worker {
+        Worker { shared: Arc::clone(shared), bytes: Vec::new(), tools: shared.take_tools() }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Fills the place of an image of the set, or of none, at the end of an epoch.
+    pub(super) fn place(&mut self, epoch: u64, index: Option<usize>) -> Result<Place> {
+        let Some(index) = index else { return Ok(Place::Empty) };
+        match self.image(epoch, index) {
+            Ok(prepared) => Ok(Place::Image(Box::new(prepared))),
+            Err(error) => self.instead_of(epoch, index, error),
+        }
+    }
+
+    /// What comes into the place of an image that cannot be decoded.
+    pub(super) fn instead_of(&mut self, epoch: u64, index: usize, error: Error) -> Result<Place> {
+        if !is_of_the_image(&error) {
+            return Err(error);
+        }
+        self.shared.note_damaged(index, &error);
+        let path = self.shared.dataset.name(index);
+        let damaged = DamagedImage { place: 0, index, path, error, replaced_by: None };
+        match self.shared.config.damaged {
+            OnDamaged::Fail => Err(damaged.error),
+            OnDamaged::Skip => Ok(Place::Damaged(damaged)),
+            OnDamaged::Replace => self.replace(epoch, damaged),
+        }
+    }
+
+    fn replace(&mut self, epoch: u64, damaged: DamagedImage) -> Result<Place> {
+        let samples = self.shared.dataset.len();
+        for distance in 1..=REPLACEMENTS.min(samples.saturating_sub(1)) {
+            let other = (damaged.index + distance) % samples;
+            match self.image(epoch, other) {
+                Ok(prepared) => {
+                    let damaged = DamagedImage { replaced_by: Some(other), ..damaged };
+                    return Ok(Place::Image(Box::new(Prepared { instead_of: Some(damaged), ..prepared })));
+                }
+                Err(error) if is_of_the_image(&error) => self.shared.note_damaged(other, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damaged.error)
+    }
+
+    fn image(&mut self, epoch: u64, index: usize) -> Result<Prepared> {
+        let shared = Arc::clone(&self.shared);
+        // Data sets may be anybody's; a thread that ended early would be waited for without end.
+        let (image, pixels) = catch_unwind(AssertUnwindSafe(|| self.pixels(index))).unwrap_or_else(|_| {
+            let path = shared.dataset.name(index);
+            Err(Error::Unfit { path, what: "what reads it panicked".into() })
+        })?;
+        let config = &shared.config;
+        let drawn = shared
+            .counters
+            .prepare
+            .time(|| config.augmentation.draw(config.seed, epoch, index as u64, image));
+        let objects = shared.objects(index, &drawn)?;
+        let label = shared.dataset.label(index);
+        Ok(Prepared { index, label, objects, image, drawn, pixels: Some(pixels), instead_of: None })
+    }
+
+    /// An image's size, and its pixels or the file that they are in.
+    fn pixels(&mut self, index: usize) -> Result<(ImageSize, Payload)> {
+        let shared = Arc::clone(&self.shared);
+        if let Some(pixels) = shared.decoded.get(index) {
+            shared.counters.cached.add(1);
+            return Ok((pixels.image, Payload::Cached(pixels)));
+        }
+        match shared.encoded.get(index) {
+            Some(bytes) => self.decode(index, &bytes),
+            None => {
+                let mut bytes = std::mem::take(&mut self.bytes);
+                let pixels = self.read(index, &mut bytes).and_then(|()| self.decode(index, &bytes));
+                self.bytes = bytes;
+                pixels
+            }
+        }
+    }
+
+    fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        let shared = &self.shared;
+        shared.counters.read.time(|| shared.dataset.read(index, bytes))?;
+        shared.counters.bytes_read.add(bytes.len() as u64);
+        shared.encoded.offer(index, bytes);
+        Ok(())
+    }
+
+    /// Decodes a file, or gives it to the engines.
+    fn decode(&mut self, index: usize, bytes: &[u8]) -> Result<(ImageSize, Payload)> {
+        let shared = Arc::clone(&self.shared);
+        let header = shared.counters.prepare.time(|| Header::parse(bytes)).ok();
+        let claimed = match &header {
+            Some(header) => Some((header.width.into(), header.height.into())),
+            None => Rgb::claimed_size(bytes),
+        };
+        if let Some((width, height)) = claimed {
+            shared.check_size(index, width, height)?;
+        }
+        let Some(header) = header else { return self.decode_on_host(index, bytes, Orientation::Upright) };
+        let orientation = header.orientation.and_then(Orientation::from_exif).unwrap_or_default();
+        let image = ImageSize { width: header.width.into(), height: header.height.into(), orientation };
+        if header.route() == Route::Hardware
+            && shared.has_engines()
+            && shared.config.to_hardware(index)
+            && let Some(file) = self.parse(bytes, image)?
+        {
+            return Ok((image, Payload::Hardware(file)));
+        }
+        if !matches!(header.route(), Route::Host(_))
+            && let Some(payload) =
+                shared.counters.worker_decode.time(|| self.tools.decode_on_cuda(&shared, bytes, image))?
+        {
+            shared.counters.cuda.add(1);
+            return Ok((image, payload));
+        }
+        self.decode_on_host(index, bytes, orientation)
+    }
+
+    /// The file in page-locked memory, if nvJPEG finds in it what its header says.
+    fn parse(&mut self, bytes: &[u8], image: ImageSize) -> Result<Option<PinnedFile>> {
+        let shared = &self.shared;
+        let memory = shared.counters.stage.time(|| -> Result<PinnedBuffer> {
+            let mut memory = shared.pinned.take(bytes.len())?;
+            if let Some(target) = memory.as_mut_slice().get_mut(..bytes.len()) {
+                target.copy_from_slice(bytes);
+            }
+            Ok(memory)
+        })?;
+        let parsed = shared.counters.prepare.time(|| -> Result<_> {
+            let bitstream = match &mut self.tools.bitstream {
+                Some(bitstream) => bitstream,
+                none => none.insert(Bitstream::new(&shared.nvjpeg)?),
+            };
+            Ok(bitstream.parse_pinned(memory, bytes.len()))
+        })?;
+        match parsed {
+            Ok(file) if (file.frame().width, file.frame().height) == (image.width, image.height) => {
+                Ok(Some(file))
+            }
+            Ok(file) => {
+                shared.pinned.give_back(file.into_memory());
+                Ok(None)
+            }
+            Err((memory, error)) => {
+                shared.pinned.give_back(memory);
+                of_the_file(error).map(|_| None)
+            }
+        }
+    }
+
+    fn decode_on_host(
+        &self,
+        index: usize,
+        bytes: &[u8],
+        orientation: Orientation,
+    ) -> Result<(ImageSize, Payload)> {
+        let shared = &self.shared;
+        let path = shared.dataset.name(index);
+        let rgb = shared.counters.worker_decode.time(|| Rgb::decode(bytes, &path))?;
+        let (Ok(width), Ok(height)) = (u32::try_from(rgb.width), u32::try_from(rgb.height)) else {
+            return Err(Error::Unfit { path, what: "it has too many pixels".into() });
+        };
+        shared.check_size(index, width, height)?;
+        if width == 0 || height == 0 {
+            return Err(Error::Unfit { path, what: "it has no pixels".into() });
+        }
+        shared.counters.host.add(1);
+        let memory = shared.stage(&rgb)?;
+        Ok((ImageSize { width, height, orientation }, Payload::Host(memory)))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.give_tools_back(std::mem::take(&mut self.tools));
+    }
+}
+
+impl Tools {
+    /// Pixels in device memory; none where nvJPEG does not take the file.
+    fn decode_on_cuda(&mut self, shared: &Shared, bytes: &[u8], image: ImageSize) -> Result<Option<Payload>> {
+        let cuda = match &mut self.cuda {
+            Some(cuda) => cuda,
+            none => {
+                let config =
+                    DecoderConfig { format: OutputFormat::RgbInterleaved, ..DecoderConfig::default() };
+                let decoder = Decoder::new(&shared.nvjpeg, config)?;
+                none.insert(CudaDecoder { decoder, stream: shared.device.new_stream()? })
+            }
+        };
+        let on_host = match cuda.decoder.host(bytes, None) {
+            Ok(on_host) => on_host,
+            Err(error) => return of_the_file(error).map(|_| None),
+        };
+        if (on_host.frame().width, on_host.frame().height) != (image.width, image.height) {
+            return Ok(None);
+        }
+        let memory = shared.device_pieces.take(Pixels::bytes_of(image))?;
+        let pitch = 3 * image.width as usize;
+        let planes = [Plane { buffer: memory.clone(), offset: 0, pitch }];
+        match on_host.device(&planes, &cuda.stream) {
+            Ok(()) => Ok(Some(Payload::Device { memory, decoded: cuda.stream.record()? })),
+            Err(error) => {
+                cuda.stream.synchronize()?;
+                shared.device_pieces.give_back(memory);
+                of_the_file(error).map(|_| None)
+            }
+        }
+    }
+}
+
+/// What nvJPEG says of a file; of anything else, it is an error of ours.
+pub(super) fn of_the_file(error: NvjpegError) -> Result<NvjpegError> {
+    match error {
+        NvjpegError::Cuda(_) | NvjpegError::NoDriver { .. } | NvjpegError::NoEngines { .. } => {
+            Err(error.into())
+        }
+        of_the_file => Ok(of_the_file),
+    }
+}
+
+/// Whether an error is one of a single image, and others may well be right.
+fn is_of_the_image(error: &Error) -> bool {
+    matches!(error, Error::Image { .. } | Error::Unfit { .. } | Error::Io { .. } | Error::Malformed { .. })
+}

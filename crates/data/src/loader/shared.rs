@@ -1,0 +1,157 @@
+//! What all threads of a loader share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
+use ocelli_nvjpeg::{Backend, Error as NvjpegError, Nvjpeg, NvjpegConfig};
+
+use super::cache::{DecodedCache, EncodedCache};
+use super::config::LoaderConfig;
+use super::engine::Engine;
+use super::pool::Pool;
+use super::prepare::Tools;
+use super::statistics::Counters;
+use crate::augment::Drawn;
+use crate::augment::kernel::Augmenter;
+use crate::images::Rgb;
+use crate::sampler::{Sampler, State};
+use crate::{Encoded, Error, Object, Result};
+
+/// Page-locked memory that may lie unused, bytes.
+const UNUSED_PINNED: usize = 1 << 30;
+/// Device memory for single images that may lie unused, bytes.
+const UNUSED_PIECES: usize = 512 << 20;
+
+pub(super) struct Shared {
+    pub(super) device: Device,
+    /// Where batches are made, those of epochs that overlap too: what one keeps in the cache, another reads.
+    pub(super) stream: Stream,
+    pub(super) dataset: Arc<dyn Encoded>,
+    pub(super) sampler: Sampler,
+    pub(super) config: LoaderConfig,
+    /// For single images and headers.
+    pub(super) nvjpeg: Nvjpeg,
+    /// For the engines, where the GPU has any.
+    pub(super) hardware: Option<Nvjpeg>,
+    pub(super) augmenter: Augmenter,
+    pub(super) pinned: Pool<PinnedBuffer>,
+    pub(super) device_pieces: Pool<DeviceBuffer>,
+    pub(super) encoded: EncodedCache,
+    pub(super) decoded: DecodedCache,
+    pub(super) counters: Counters,
+    damaged: Mutex<BTreeMap<usize, String>>,
+    tools: Mutex<Vec<Tools>>,
+    engines: Mutex<Vec<Engine>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        device: &Device,
+        dataset: Arc<dyn Encoded>,
+        sampler: Sampler,
+        config: LoaderConfig,
+    ) -> Result<Shared> {
+        config.check(sampler.len())?;
+        let nvjpeg = Nvjpeg::new(device, Backend::Default, NvjpegConfig::default())?;
+        let hardware = match Nvjpeg::new(device, Backend::Hardware, NvjpegConfig::default()) {
+            Ok(nvjpeg) => Some(nvjpeg),
+            Err(NvjpegError::NoEngines { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Shared {
+            device: device.clone(),
+            stream: device.new_stream()?,
+            dataset,
+            sampler,
+            nvjpeg,
+            hardware,
+            augmenter: Augmenter::new(device, config.output)?,
+            pinned: Pool::new(device, UNUSED_PINNED),
+            device_pieces: Pool::new(device, UNUSED_PIECES),
+            encoded: EncodedCache::new(config.encoded_cache),
+            decoded: DecodedCache::new(device, config.decoded_cache),
+            config,
+            counters: Counters::default(),
+            damaged: Mutex::default(),
+            tools: Mutex::default(),
+            engines: Mutex::default(),
+        })
+    }
+
+    pub(super) fn has_engines(&self) -> bool {
+        self.hardware.is_some()
+    }
+
+    /// Where a run is before a batch of an epoch.
+    pub(super) fn state_before(&self, epoch: u64, batch: usize) -> State {
+        let position = batch.saturating_mul(self.config.batch).min(self.sampler.len());
+        State { seed: self.sampler.seed(), epoch, position: position as u64 }
+    }
+
+    /// Refuses an image with more pixels than are allowed.
+    pub(super) fn check_size(&self, index: usize, width: u32, height: u32) -> Result<()> {
+        let most = self.config.max_pixels;
+        if u64::from(width) * u64::from(height) <= most {
+            return Ok(());
+        }
+        let what = format!(
+            "its header claims {width} x {height} pixels, and {most} are allowed: replace it, or raise max_pixels"
+        );
+        Err(Error::Unfit { path: self.dataset.name(index), what })
+    }
+
+    /// The objects on an image, where the augmentation has put them.
+    pub(super) fn objects(&self, index: usize, drawn: &Drawn) -> Result<Vec<Object>> {
+        let objects = self.dataset.objects(index)?;
+        let bounds: Vec<_> = objects.iter().map(|object| object.bounds).collect();
+        let moved = drawn.boxes(&bounds, &self.config.boxes);
+        let kept = objects.into_iter().zip(moved);
+        Ok(kept.filter_map(|(object, bounds)| Some(Object { bounds: bounds?, ..object })).collect())
+    }
+
+    /// Pixels in page-locked memory.
+    pub(super) fn stage(&self, rgb: &Rgb) -> Result<PinnedBuffer> {
+        self.counters.stage.time(|| {
+            let mut memory = self.pinned.take(rgb.pixels.len())?;
+            if let Some(target) = memory.as_mut_slice().get_mut(..rgb.pixels.len()) {
+                target.copy_from_slice(&rgb.pixels);
+            }
+            Ok(memory)
+        })
+    }
+
+    /// Counts an image that cannot be decoded, and keeps what is wrong with it.
+    pub(super) fn note_damaged(&self, index: usize, error: &Error) {
+        self.counters.damaged.add(1);
+        lock(&self.damaged).entry(index).or_insert_with(|| error.to_string());
+    }
+
+    /// The images that could not be decoded so far.
+    pub(super) fn damaged(&self) -> Vec<(PathBuf, String)> {
+        let damaged = lock(&self.damaged);
+        damaged.iter().map(|(&index, error)| (self.dataset.name(index), error.clone())).collect()
+    }
+
+    pub(super) fn take_tools(&self) -> Tools {
+        lock(&self.tools).pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_tools_back(&self, tools: Tools) {
+        lock(&self.tools).push(tools);
+    }
+
+    pub(super) fn take_engine(&self) -> Result<Engine> {
+        let kept = lock(&self.engines).pop();
+        kept.map_or_else(|| Engine::new(self.hardware.as_ref()), Ok)
+    }
+
+    pub(super) fn give_engine_back(&self, engine: Engine) {
+        lock(&self.engines).push(engine);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
