@@ -29,14 +29,18 @@
 //!
 //! `benches/peers/classify.py` gives PyTorch's answers in the same form.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use ocelli::data::images::{Batches, Damaged, Images, Loader, LoaderConfig, Rgb, Transform};
+use ocelli::data::Encoded;
+use ocelli::data::augment::{Augmentation, Element, Output};
+use ocelli::data::images::ImageFiles;
+use ocelli::data::loader::{Batches, Loader, LoaderConfig, OnDamaged};
+use ocelli::data::sampler::Sampler;
 use ocelli::format::safetensors::Weights;
 use ocelli::models::{NAMES, ResNet, ResNetConfig};
 use ocelli::prelude::*;
@@ -45,10 +49,6 @@ use serde_json::json;
 
 /// Rows and columns that the network sees: the middle of an image whose shorter side was scaled to 256.
 const SIZE: usize = 224;
-
-/// Of red, green and blue in ImageNet's images, from 0 to 1.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 #[derive(Parser)]
 #[command(about = "Says what is on pictures")]
@@ -116,13 +116,13 @@ fn main() -> Result<ExitCode> {
     let batch = options.batch.min(options.files.len());
     let mut session = serve(&device, resnet, options.precision, batch)?;
     let mut unreadable = 0;
-    for images in prepare(&options.files, batch)? {
+    for images in prepare(&device, &options.files, batch, options.precision)? {
         let images = images?;
-        for error in &images.damaged {
-            eprintln!("{error}");
+        for damaged in &images.damaged {
+            eprintln!("{}", damaged.error);
         }
         unreadable += images.damaged.len();
-        let outputs = session.run(&images.images)?;
+        let outputs = session.run(&images.image_tensor(&device)?)?;
         for (&place, probabilities) in images.labels.iter().zip(outputs.get::<f32>(0)?.chunks_exact(classes))
         {
             // What is no image's place was unreadable, or fills the last batch.
@@ -148,74 +148,45 @@ fn count_classes(weights: &Weights) -> Option<usize> {
     }
 }
 
-/// The network from pixels `u8[batch, 224, 224, 3]` to probabilities `f32[batch, classes]`, ready to be run.
+/// The network from normalised images `[batch, 224, 224, 4]` to probabilities `f32[batch, classes]`, ready to be run.
 fn serve(device: &Device, resnet: ResNet, precision: Type, batch: usize) -> Result<Session> {
+    let dtype = match precision {
+        Type::F16 => DType::F16,
+        Type::Bf16 => DType::BF16,
+        Type::F32 | Type::Tf32 => DType::F32,
+    };
     let precision = match precision {
         Type::F16 => Precision::mixed_f16(),
         Type::Bf16 => Precision::mixed_bf16(),
         Type::F32 => Precision::F32,
         Type::Tf32 => Precision::Tf32,
     };
-    let normalise = Normalise::new(device)?;
-    let pixels = TensorType::new(DType::U8, Shape::nhwc(batch, SIZE, SIZE, 3));
-    let network = move |pixels: &Tensor| resnet.forward(&normalise.forward(pixels)?)?.softmax();
-    Ok(Session::new(device, pixels, precision, network)?)
+    let images = TensorType::new(dtype, Shape::nhwc(batch, SIZE, SIZE, 4));
+    let network = move |images: &Tensor| resnet.forward(images)?.softmax();
+    Ok(Session::new(device, images, precision, network)?)
 }
 
-/// Takes red, green and blue from 0 to 255 to mean 0 and deviation 1, as the network has learned to see them.
-struct Normalise {
-    scale: Tensor,
-    shift: Tensor,
-}
-
-impl Normalise {
-    fn new(device: &Device) -> Result<Normalise> {
-        // The network is fastest on four channels. The last holds zeros, and has no weights.
-        let constant = |values: [f32; 3]| {
-            let [red, green, blue] = values;
-            Tensor::from_slice(device, &[red, green, blue, 0.0], &[4])?.to_device()
-        };
-        let shift: [f32; 3] = std::array::from_fn(|channel| -MEAN[channel] / DEVIATION[channel]);
-        Ok(Normalise {
-            scale: constant(DEVIATION.map(|deviation| 1.0 / 255.0 / deviation))?,
-            shift: constant(shift)?,
-        })
-    }
-}
-
-impl Module for Normalise {
-    fn forward(&self, pixels: &Tensor) -> ocelli::Result<Tensor> {
-        pixels.channel_pad(0, 4)?.cast(DType::F32)?.mul(&self.scale)?.add(&self.shift)
-    }
-}
-
-/// Reads images, scales them and cuts out their middles: batches of pixels, in the order of the files. The label of each
-/// image is its place among the files.
-fn prepare(files: &[PathBuf], batch: usize) -> Result<Batches> {
-    let config = LoaderConfig { batch, damaged: Damaged::Skip, ..Default::default() };
-    let loader = Loader::new(Files(files.to_vec()), Transform::imagenet_evaluation(SIZE), config)?;
-    Ok(loader.epoch(0))
-}
-
-/// Image files, each a class of its own.
-struct Files(Vec<PathBuf>);
-
-impl Images for Files {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn label(&self, index: usize) -> i32 {
-        index as i32
-    }
-
-    fn load(&self, index: usize) -> ocelli::data::Result<Cow<'_, Rgb>> {
-        Rgb::read(&self.0[index]).map(Cow::Owned)
-    }
-
-    fn name(&self, index: usize) -> PathBuf {
-        self.0[index].clone()
-    }
+/// Reads and decodes images, scales them so that the shorter side has 256 pixels, cuts out their middles, and takes red,
+/// green and blue to mean 0 and deviation 1, as the network has learned to see them: batches on the GPU, in the order of
+/// the files. The label of each image is its place among the files. The network is fastest on four channels, of which the
+/// last holds zeros.
+fn prepare(device: &Device, files: &[PathBuf], batch: usize, precision: Type) -> Result<Batches> {
+    let dtype = match precision {
+        Type::F16 => Element::F16,
+        Type::Bf16 => Element::Bf16,
+        Type::F32 | Type::Tf32 => Element::F32,
+    };
+    let config = LoaderConfig {
+        batch,
+        augmentation: Augmentation::imagenet_evaluation(SIZE as u32),
+        output: Output { dtype, channels: 4, ..Output::default() },
+        damaged: OnDamaged::Skip,
+        ..LoaderConfig::default()
+    };
+    let gpu = device.gpu().context("the device is no GPU")?;
+    let files = Arc::new(ImageFiles::new(files.to_vec()));
+    let sampler = Sampler::sequential(files.len());
+    Ok(Loader::new(gpu.cuda(), files, sampler, config)?.epoch(0)?)
 }
 
 /// The names of the classes, in a file with one a line.
@@ -353,17 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_are_normalised_as_torchvision_does_it() {
-        let device = ocelli_oracle::device();
-        let pixels = Tensor::from_slice(&device, &[0u8, 128, 255], &[1, 1, 1, 3]).unwrap();
-        let found = Normalise::new(&device).unwrap().forward(&pixels).unwrap().to_vec::<f32>().unwrap();
-        let expected = [-0.485 / 0.229, (128.0 / 255.0 - 0.456) / 0.224, (1.0 - 0.406) / 0.225, 0.0]
-            .map(|value: f64| value as f32);
-        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}, not {expected:?}");
-    }
-
-    #[test]
-    fn the_network_takes_pixels_and_yields_a_probability_for_each_class() {
+    fn the_network_takes_images_and_yields_a_probability_for_each_class() {
         // Knows shapes, and keeps no values.
         let device = ocelli_oracle::shape_device(|_| Ok(()));
         let params = Params::zeroed(&device);
@@ -371,11 +332,13 @@ mod tests {
         let resnet = ResNet::by_name("resnet18", &params, config).unwrap();
         params.eval();
         let mut session = serve(&device, resnet, Type::F16, 2).unwrap();
-        let outputs = session.run(&[0u8; 2 * SIZE * SIZE * 3]).unwrap();
+        let images = vec![half::f16::ZERO; 2 * SIZE * SIZE * 4];
+        let outputs = session.run(&images).unwrap();
         assert_eq!(outputs.ty(0), Some(TensorType::new(DType::F32, Shape::matrix(2, 7))));
     }
 
     #[test]
+    #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
     fn images_come_in_order_and_unreadable_ones_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str| directory.path().join(name);
@@ -386,14 +349,27 @@ mod tests {
         }
         fs::write(&files[1], "no image").unwrap();
 
-        let batches: Vec<_> = prepare(&files, 2).unwrap().map(|batch| batch.unwrap()).collect();
+        let device = Device::new(0).unwrap();
+        let batches: Vec<_> =
+            prepare(&device, &files, 2, Type::F32).unwrap().map(|batch| batch.unwrap()).collect();
         let [first, second] = &batches[..] else { panic!("{} batches", batches.len()) };
         assert_eq!((first.labels[0], second.labels[0]), (0, 2));
         assert!(first.labels[1] < 0 && second.labels[1] < 0);
-        let each = SIZE * SIZE * 3;
-        assert!(first.images[..each].iter().all(|&value| value == 40));
-        assert!(second.images[..each].iter().all(|&value| value == 200));
-        let [error] = &first.damaged[..] else { panic!("{:?}", first.damaged) };
-        assert!(error.to_string().contains("1.jpg"), "{error}");
+        let each = SIZE * SIZE * 4;
+        for (batch, shade) in [(first, 40.0), (second, 200.0)] {
+            let values = batch.image_tensor(&device).unwrap().to_vec::<f32>().unwrap();
+            // As torchvision normalises.
+            let expected = [0, 1, 2].map(|channel| {
+                let Output { mean, deviation, .. } = Output::default();
+                (shade / 255.0 - mean[channel]) / deviation[channel]
+            });
+            for pixel in values[..each].chunks_exact(4) {
+                assert!(pixel.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{pixel:?}");
+                assert_eq!(pixel[3], 0.0);
+            }
+            assert!(values[each..].iter().all(|&value| value == 0.0));
+        }
+        let [damaged] = &first.damaged[..] else { panic!("{:?}", first.damaged) };
+        assert!(damaged.error.to_string().contains("1.jpg"), "{}", damaged.error);
     }
 }

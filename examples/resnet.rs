@@ -18,11 +18,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use ocelli::data::images::{Batch, Damaged, ImageFolder, Loader, LoaderConfig, Transform};
+use ocelli::data::augment::{Augmentation, Element, Geometry, Output};
+use ocelli::data::images::ImageFolder;
+use ocelli::data::loader::{LastBatch, Loader, LoaderConfig, OnDamaged};
+use ocelli::data::sampler::Sampler;
 use ocelli::format::safetensors;
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::PlanOptions;
@@ -116,10 +120,10 @@ struct Options {
     /// Give the same bits in every run
     #[arg(long)]
     deterministic: bool,
-    /// Threads that decode and augment images; 0 for as many as the machine runs at once
+    /// Threads that read images; 0 for as many as the machine runs at once
     #[arg(long, default_value_t = 0)]
     workers: usize,
-    /// Decode each image once and keep it in the host's memory; the recipe cifar does so always
+    /// Decode each image once and keep it in the GPU's memory, as far as there is room; the recipe cifar does so always
     #[arg(long)]
     in_memory: bool,
     /// Go on without images that cannot be decoded
@@ -186,8 +190,8 @@ struct Settings {
     label_smoothing: f32,
     ema: f32,
     in_memory: bool,
-    train: Transform,
-    test: Transform,
+    train: Augmentation,
+    test: Augmentation,
     /// Of red, green and blue in the training images, from 0 to 1.
     mean: [f32; 3],
     deviation: [f32; 3],
@@ -211,8 +215,8 @@ impl Settings {
                 label_smoothing: 0.1,
                 ema: 0.0,
                 in_memory: false,
-                train: Transform::imagenet_training(224),
-                test: Transform::imagenet_evaluation(224),
+                train: Augmentation::imagenet_training(224),
+                test: Augmentation::imagenet_evaluation(224),
                 mean: [0.485, 0.456, 0.406],
                 deviation: [0.229, 0.224, 0.225],
             },
@@ -231,22 +235,25 @@ impl Settings {
                 label_smoothing: 0.1,
                 ema: 0.998,
                 in_memory: true,
-                train: Transform::cifar_training(32),
-                test: Transform::cifar_evaluation(32),
+                train: Augmentation::cifar_training(32),
+                test: Augmentation::cifar_evaluation(32),
                 mean: [0.4914, 0.4822, 0.4465],
                 deviation: [0.2470, 0.2435, 0.2616],
             },
         };
         let size = options.size.unwrap_or(recipe.size);
+        let side = size as u32;
         let (train, test) = match options.recipe {
-            Recipe::Imagenet => (Transform::imagenet_training(size), Transform::imagenet_evaluation(size)),
-            Recipe::Cifar => (Transform::cifar_training(size), Transform::cifar_evaluation(size)),
-        };
-        let train = match train {
-            Transform::PaddedCrop { size, padding, flip, .. } => {
-                Transform::PaddedCrop { size, padding, flip, cutout: options.cutout.unwrap_or(size / 4) }
+            Recipe::Imagenet => {
+                (Augmentation::imagenet_training(side), Augmentation::imagenet_evaluation(side))
             }
-            train => train,
+            Recipe::Cifar => {
+                let (height, width, padding) = (side, side, side / 8);
+                let cutout = options.cutout.map_or(side / 4, |cutout| cutout as u32);
+                let geometry = Geometry::PaddedCrop { height, width, padding, cutout };
+                let train = Augmentation { geometry, ..Augmentation::cifar_training(side) };
+                (train, Augmentation::cifar_evaluation(side))
+            }
         };
         let optimizer = options.optimizer.unwrap_or(recipe.optimizer);
         let (lr, weight_decay) = match optimizer {
@@ -289,7 +296,9 @@ enum Split {
     },
 }
 
-/// Images `u8[n, h, w, 3]`, their labels `i32[n]`, and how many of them count.
+/// Normalised images `[n, h, w, 4]`, whose last channel holds zeros, their labels `i32[n]`, and how many of them count. The
+/// fourth channel is the padding that the network wants: it costs nothing where pixels are written, and a pass of its own
+/// later.
 struct Labelled {
     images: Tensor,
     labels: Tensor,
@@ -297,32 +306,18 @@ struct Labelled {
 }
 
 impl Split {
-    fn folder(
-        directory: &Path,
-        transform: Transform,
-        config: LoaderConfig,
-        in_memory: bool,
-    ) -> Result<(Split, Vec<String>)> {
-        let folder = ImageFolder::open(directory)?;
-        let classes = folder.classes().to_vec();
-        let loader = if in_memory {
-            let memory = folder.into_memory(config.workers, config.damaged)?;
-            memory.left_out().iter().for_each(|error| eprintln!("left out: {error}"));
-            Loader::new(memory, transform, config)?
-        } else {
-            Loader::new(folder, transform, config)?
-        };
-        Ok((Split::Folder(loader), classes))
-    }
-
     fn synthetic(device: &Device, settings: &Settings, classes: usize, batches: usize) -> Result<Split> {
         let (batch, size) = (settings.batch, settings.size);
         // Any numbers do, as long as they are not all alike.
-        let byte = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as u8;
-        let pixels: Vec<u8> = (0..batch * size * size * 3).map(byte).collect();
+        let number = |i: usize| match i % 4 {
+            3 => 0.0,
+            _ => ((i as u32).wrapping_mul(2_654_435_761) >> 24) as f32 / 64.0 - 2.0,
+        };
+        let pixels: Vec<f32> = (0..batch * size * size * 4).map(number).collect();
         let labels: Vec<i32> = (0..batch).map(|i| (i * 37 % classes) as i32).collect();
+        let images = Tensor::from_slice(device, &pixels, &[batch, size, size, 4])?;
         Ok(Split::Synthetic {
-            images: Tensor::from_slice(device, &pixels, &[batch, size, size, 3])?.to_device()?,
+            images: images.cast(device.precision().compute_type())?.to_device()?,
             labels: Tensor::from_slice(device, &labels, &[batch])?.to_device()?,
             batches,
         })
@@ -336,11 +331,21 @@ impl Split {
     }
 
     /// The batches of an epoch. Threads begin to make them at once.
-    fn epoch(&self, device: &Device, epoch: usize) -> Box<dyn Iterator<Item = Result<Labelled>>> {
-        match self {
+    fn epoch(&self, device: &Device, epoch: usize) -> Result<Box<dyn Iterator<Item = Result<Labelled>>>> {
+        Ok(match self {
             Split::Folder(loader) => {
-                let (size, device) = (loader.size(), device.clone());
-                Box::new(loader.epoch(epoch).map(move |batch| upload(&device, &batch?, size)))
+                let device = device.clone();
+                Box::new(loader.epoch(epoch as u64)?.map(move |batch| {
+                    let batch = batch?;
+                    for damaged in &batch.damaged {
+                        eprintln!("left out: {}", damaged.error);
+                    }
+                    Ok(Labelled {
+                        images: batch.image_tensor(&device)?,
+                        labels: batch.label_tensor(&device)?,
+                        count: batch.count(),
+                    })
+                }))
             }
             Split::Synthetic { images, labels, batches } => {
                 let (images, labels) = (images.clone(), labels.clone());
@@ -348,29 +353,14 @@ impl Split {
                 let batch = move |_| Ok(Labelled { images: images.clone(), labels: labels.clone(), count });
                 Box::new((0..*batches).map(batch))
             }
-        }
+        })
     }
 }
 
-fn upload(device: &Device, batch: &Batch, size: usize) -> Result<Labelled> {
-    for error in &batch.damaged {
-        eprintln!("left out: {error}");
-    }
-    let images = batch.labels.len();
-    Ok(Labelled {
-        images: Tensor::from_slice(device, &batch.images, &[images, size, size, 3])?,
-        labels: Tensor::from_slice(device, &batch.labels, &[images])?,
-        count: batch.count(),
-    })
-}
-
-/// The network and what goes before it.
+/// The network and its parameters.
 struct Net {
     resnet: ResNet,
     params: Params,
-    /// Takes red, green and blue from 0 to 255 to mean 0 and deviation 1.
-    scale: Tensor,
-    shift: Tensor,
 }
 
 impl Net {
@@ -382,23 +372,7 @@ impl Net {
         if let Some(path) = &options.weights {
             safetensors::load(path, &params)?;
         }
-        let constant = |mut values: Vec<f32>| {
-            values.push(0.0);
-            Tensor::from_slice(device, &values, &[4])?.to_device()
-        };
-        let moments = || settings.mean.into_iter().zip(settings.deviation);
-        Ok(Net {
-            resnet,
-            params,
-            scale: constant(moments().map(|(_, deviation)| 1.0 / 255.0 / deviation).collect())?,
-            shift: constant(moments().map(|(mean, deviation)| -mean / deviation).collect())?,
-        })
-    }
-
-    /// Images of four channels, of which the last holds zeros: the padding that the network wants costs nothing where
-    /// pixels are read, and a pass of its own once they are computed.
-    fn normalise(&self, images: &Tensor) -> ocelli::Result<Tensor> {
-        images.channel_pad(0, 4)?.cast(DType::F32)?.mul(&self.scale)?.add(&self.shift)
+        Ok(Net { resnet, params })
     }
 }
 
@@ -469,7 +443,7 @@ impl Trainer {
 
     fn forward(&self, batch: &Labelled) -> ocelli::Result<(Tensor, Tensor)> {
         let (net, step) = (&self.net, self.batches as u64);
-        let images = net.normalise(&batch.images)?;
+        let images = batch.images.clone();
         let config = self.cross_entropy;
         let alternate = self.mixup.is_some() && self.cutmix.is_some() && step % 2 == 1;
         let mixup = self.mixup.filter(|_| !alternate);
@@ -502,12 +476,12 @@ impl Trainer {
         self.net.params.eval();
         let mut numbers = Vec::new();
         let mut count = 0;
-        for batch in test.epoch(device, 0) {
+        for batch in test.epoch(device, 0)? {
             let batch = batch?;
             if batch.count == 0 {
                 continue;
             }
-            let logits = self.net.resnet.forward(&self.net.normalise(&batch.images)?)?;
+            let logits = self.net.resnet.forward(&batch.images)?;
             let loss = logits.cross_entropy(&batch.labels, Default::default())?;
             let top = |k| logits.in_top_k(&batch.labels, k)?.sum();
             let found = [loss, top(1)?, top(5)?];
@@ -627,7 +601,7 @@ fn main() -> Result<()> {
     let mut first_batch = None;
     let mut speeds = Vec::new();
     let mut score = Score::default();
-    let mut ahead = train.epoch(&device, 0);
+    let mut ahead = train.epoch(&device, 0)?;
     for epoch in 0..settings.epochs {
         let bar = progress_bar(batches, epoch, settings.epochs);
         let (begin, mut sums) = (Instant::now(), Sums::default());
@@ -652,7 +626,7 @@ fn main() -> Result<()> {
         bar.finish();
         // The next epoch's first batches are made while this one is evaluated.
         let last = epoch + 1 == settings.epochs;
-        ahead = if last { Box::new(std::iter::empty()) } else { train.epoch(&device, epoch + 1) };
+        ahead = if last { Box::new(std::iter::empty()) } else { train.epoch(&device, epoch + 1)? };
         let (loss, accuracy) = sums.means()?;
         let loss = loss * settings.accumulate as f64;
         score = trainer.evaluate(&device, &test)?;
@@ -706,23 +680,51 @@ fn open(device: &Device, options: &Options, settings: &Settings) -> Result<(Spli
         let train = Split::synthetic(device, settings, classes, options.steps * settings.accumulate)?;
         return Ok((train, Split::synthetic(device, settings, classes, 1)?, classes));
     };
-    let config = LoaderConfig {
-        batch: settings.batch,
-        seed: options.seed,
-        workers: options.workers,
-        damaged: if options.skip_damaged { Damaged::Skip } else { Damaged::Fail },
-        ..Default::default()
-    };
     let held_out = ["test", "val"].map(|name| directory.join(name)).into_iter().find(|path| path.is_dir());
     let held_out = held_out.with_context(|| format!("there is no test or val in {}", directory.display()))?;
-    let (test, test_classes) = Split::folder(&held_out, settings.test, config, settings.in_memory)?;
-    let config = LoaderConfig { shuffle: true, drop_last: true, ..config };
-    let (train, classes) =
-        Split::folder(&directory.join("train"), settings.train, config, settings.in_memory)?;
+    let (train, classes) = folder(device, &directory.join("train"), true, options, settings)?;
+    let (test, test_classes) = folder(device, &held_out, false, options, settings)?;
     if classes != test_classes {
         bail!("the folders in {} are not those in {}/train", held_out.display(), directory.display());
     }
     Ok((train, test, classes.len()))
+}
+
+/// The images of a directory, augmented in another order each epoch or as they are, and the names of the classes.
+fn folder(
+    device: &Device,
+    directory: &Path,
+    train: bool,
+    options: &Options,
+    settings: &Settings,
+) -> Result<(Split, Vec<String>)> {
+    let folder = ImageFolder::open(directory)?;
+    let classes = folder.classes().to_vec();
+    let images = folder.samples().len();
+    let gpu = device.gpu().context("the device is no GPU")?;
+    let config = LoaderConfig {
+        batch: settings.batch,
+        augmentation: if train { settings.train } else { settings.test },
+        output: Output {
+            dtype: match options.precision {
+                Type::F16 => Element::F16,
+                Type::Bf16 => Element::Bf16,
+                Type::F32 | Type::Tf32 => Element::F32,
+            },
+            channels: 4,
+            mean: settings.mean,
+            deviation: settings.deviation,
+        },
+        last: if train { LastBatch::Drop } else { LastBatch::Keep },
+        damaged: if options.skip_damaged { OnDamaged::Skip } else { OnDamaged::Fail },
+        seed: options.seed,
+        workers: options.workers,
+        // Training has to fit, too.
+        decoded_cache: if settings.in_memory { gpu.memory()?.free / 4 } else { 0 },
+        ..LoaderConfig::default()
+    };
+    let sampler = if train { Sampler::shuffled(images, options.seed) } else { Sampler::sequential(images) };
+    Ok((Split::Folder(Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)?), classes))
 }
 
 /// A file with a line for each epoch.

@@ -36,6 +36,9 @@ fn main() -> Result<()> {
 
 pub use ocelli_core::*;
 
+#[cfg(feature = "data")]
+mod batch;
+
 /// Labels: the SQLite store, COCO in and out, evaluation.
 #[cfg(feature = "annotations")]
 pub use ocelli_annotations as annotations;
@@ -43,7 +46,7 @@ pub use ocelli_annotations as annotations;
 pub use ocelli_cuda as cuda;
 /// cuDNN's graph API.
 pub use ocelli_cudnn as cudnn;
-/// Datasets.
+/// Datasets, and the loader that makes batches of them.
 #[cfg(feature = "data")]
 pub use ocelli_data as data;
 /// Weights in files.
@@ -55,6 +58,8 @@ pub use ocelli_models as models;
 
 /// What most programs need.
 pub mod prelude {
+    #[cfg(feature = "data")]
+    pub use crate::batch::BatchTensors;
     pub use ocelli_core::nn::{
         BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, Dropout,
         GroupNorm, Linear, Module, Params, Seed,

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::files::read_file;
 use crate::encoded::{Encoded, IGNORED};
 use crate::{Error, Result};
 
@@ -98,13 +98,7 @@ impl Encoded for ImageFolder {
             let what = format!("there is no image {index} in {directory}, which has {images}");
             return Err(Error::Setting { what });
         };
-        into.clear();
-        File::open(path).and_then(|mut file| file.read_to_end(into)).map_err(|source| Error::Io {
-            action: "read",
-            path: path.clone(),
-            source,
-        })?;
-        Ok(())
+        read_file(path, into)
     }
 
     fn name(&self, index: usize) -> PathBuf {

@@ -1,8 +1,10 @@
 //! Folders of images, and images in the host's memory.
 
+mod files;
 mod folder;
 mod rgb;
 
+pub use files::ImageFiles;
 pub(crate) use folder::threads;
 pub use folder::{EXTENSIONS, ImageFolder, Sample};
 pub use rgb::Rgb;
