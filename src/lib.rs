@@ -38,6 +38,10 @@ pub use ocelli_core::*;
 
 #[cfg(feature = "data")]
 mod batch;
+#[cfg(all(feature = "annotations", feature = "data"))]
+mod store_images;
+#[cfg(all(feature = "annotations", feature = "data"))]
+pub use store_images::StoreImages;
 
 /// Labels: the SQLite store, COCO in and out, evaluation.
 #[cfg(feature = "annotations")]
