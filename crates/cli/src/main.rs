@@ -1,6 +1,8 @@
 //! The `ocelli` program: `doctor` says whether the library can run on a machine, `stack` manages NVIDIA's libraries,
-//! `coco` works with the labels of object detection, `dataset` prepares image files for training.
+//! `coco` works with the labels of object detection, `dataset` prepares image files for training, `bench-loader` says
+//! whether they come fast enough.
 
+mod bench_loader;
 mod coco;
 mod dataset;
 mod doctor;
@@ -29,6 +31,8 @@ enum Command {
     /// Image files prepared for training
     #[command(subcommand)]
     Dataset(dataset::Action),
+    /// Whether a network gets its images fast enough here, and what holds them back
+    BenchLoader(bench_loader::Options),
     /// NVIDIA's libraries in a directory of Ocelli's own, without root and without a toolkit
     #[command(subcommand)]
     Stack(stack::Action),
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
     let written = match Arguments::parse().command {
         Command::Doctor(options) => doctor::run(&options),
         Command::Dataset(action) => dataset::run(&action),
+        Command::BenchLoader(options) => bench_loader::run(&options),
         Command::Stack(action) => stack::run(&action),
         Command::Coco(action) => coco::run(&action),
     };

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use ocelli_data::records::Records;
 use serde_json::Value;
 
@@ -77,4 +79,228 @@ fn what_cannot_be_packed_is_named_and_nothing_is_left() {
     }
     let names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["train"]);
+}
+
+/// A grey picture as a JPEG file in colour.
+fn jpeg(quality: u8, [width, height]: [u16; 2]) -> Vec<u8> {
+    let pixels = vec![128; 3 * usize::from(width) * usize::from(height)];
+    let mut file = Vec::new();
+    JpegEncoder::new_with_quality(&mut file, quality)
+        .write_image(&pixels, width.into(), height.into(), ExtendedColorType::Rgb8)
+        .unwrap();
+    file
+}
+
+/// Two JPEG files of quality 75, one of 90, and one that is none, of two classes.
+fn pictures() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    for (file, bytes) in [
+        ("set/cat/a.jpg", jpeg(75, [40, 30])),
+        ("set/cat/b.jpg", jpeg(90, [64, 48])),
+        ("set/dog/c.jpg", jpeg(75, [16, 8])),
+        ("set/dog/d.jpg", b"no image".to_vec()),
+    ] {
+        let path = home.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    home
+}
+
+/// The JSON that a command prints, which must succeed.
+fn json(directory: &Path, arguments: &[&str]) -> Value {
+    let output = ocelli(directory, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What a command says that must fail, as any program does.
+fn error(directory: &Path, arguments: &[&str]) -> String {
+    let output = ocelli(directory, arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    text(&output.stderr)
+}
+
+/// The names in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn stats_tell_what_a_set_consists_of() {
+    let home = pictures();
+    let arguments = ["dataset", "stats", "set", "--no-pixels"];
+    let found = json(home.path(), &arguments);
+    assert_eq!((&found["images"], &found["classes"]), (&Value::from(4), &Value::from(2)));
+    assert_eq!(found["qualities"], serde_json::json!({ "75": 2, "90": 1 }));
+    assert_eq!(found["decoders"]["engines"], 3);
+    assert_eq!(found["sizes"]["width"]["largest"], 64);
+    assert_eq!((&found["pixels"], &found["pixels_left_out"]), (&Value::Null, &Value::Null));
+    assert_eq!(found["faults"][0]["path"], "set/dog/d.jpg");
+
+    let output = ocelli(home.path(), &arguments);
+    let output = (output.status.success(), text(&output.stdout), text(&output.stderr));
+    assert!(output.0 && output.1.contains("JPEG quality  75: 2, 90: 1\n"), "{output:?}");
+    // No bar where there is no terminal.
+    assert!(output.1.contains("set/dog/d.jpg: ") && output.2.is_empty(), "{output:?}");
+
+    json(home.path(), &["dataset", "pack", "set", "-o", "set.records"]);
+    let packed = json(home.path(), &["dataset", "stats", "set.records", "--no-pixels"]);
+    assert_eq!(packed["faults"][0]["path"], "set.records/dog/d.jpg");
+    assert_eq!((&packed["sizes"], &packed["bytes"]), (&found["sizes"], &found["bytes"]));
+    assert!(error(home.path(), &["dataset", "stats", "none"]).contains("none"));
+}
+
+#[test]
+#[cfg_attr(ocelli_gpu, ignore = "needs no NVIDIA GPU")]
+fn stats_without_a_gpu_say_why_the_pixels_are_left_out() {
+    let home = pictures();
+    let found = json(home.path(), &["dataset", "stats", "set"]);
+    assert_eq!((&found["images"], &found["pixels"]), (&Value::from(4), &Value::Null));
+    assert!(found["pixels_left_out"].as_str().is_some_and(|reason| !reason.is_empty()));
+}
+
+#[test]
+#[cfg_attr(not(all(ocelli_nvjpeg, ocelli_gpu)), ignore = "needs nvJPEG and an NVIDIA GPU")]
+fn stats_with_a_gpu_tell_mean_and_deviation() {
+    let home = pictures();
+    let found = json(home.path(), &["dataset", "stats", "set"]);
+    assert_eq!(found["pixels"]["images"], 3, "{found}");
+    for channel in 0..3 {
+        // All are of one grey; decoders may round it otherwise.
+        let [mean, deviation] =
+            ["mean", "deviation"].map(|name| found["pixels"][name][channel].as_f64().unwrap());
+        assert!((mean - 128.0 / 255.0).abs() < 0.005 && deviation < 0.005, "{found}");
+    }
+}
+
+#[test]
+fn a_subset_is_copied_into_folders_or_records() {
+    let home = folders();
+    let copied = json(home.path(), &["dataset", "subset", "train", "-o", "part", "--per-class", "1"]);
+    assert_eq!((&copied["images"], &copied["classes"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!(names(&home.path().join("part")), ["cat", "dog"]);
+    assert_eq!(fs::read(home.path().join("part/cat/a.jpg")).unwrap(), b"first");
+    assert_eq!(names(&home.path().join("part/dog")).len(), 1);
+
+    let arguments = ["dataset", "subset", "train", "-o", "dogs.records", "--classes", "dog"];
+    let output = ocelli(home.path(), &arguments);
+    assert_eq!(text(&output.stdout), "copied 2 images of 1 classes into dogs.records, 6 bytes\n");
+    let records = Records::open(&home.path().join("dogs.records")).unwrap();
+    assert_eq!((records.classes(), records.len()), (&["dog".to_owned()][..], 2));
+
+    assert!(
+        error(home.path(), &arguments).contains("dogs.records exists already: replace it with --overwrite")
+    );
+    let replaced = json(
+        home.path(),
+        &["dataset", "subset", "train", "-o", "dogs.records", "--count", "3", "--overwrite"],
+    );
+    assert_eq!(replaced["images"], 3);
+    assert_eq!(Records::open(&home.path().join("dogs.records")).unwrap().len(), 3);
+
+    let half = ["dataset", "subset", "train", "--fraction", "0.5", "--seed", "9"];
+    for path in ["half.records", "again.records"] {
+        json(home.path(), &[&half[..], &["-o", path]].concat());
+    }
+    let [half, again] =
+        ["half.records", "again.records"].map(|path| fs::read(home.path().join(path)).unwrap());
+    assert_eq!(half, again);
+}
+
+#[test]
+fn a_subset_that_cannot_be_is_told_and_nothing_is_left() {
+    let home = folders();
+    for (arguments, expected) in [
+        (["-o", "x", "--classes", "cat,mouse"], "no class `mouse`"),
+        (["-o", "x", "--count", "4"], "3 images"),
+        (["-o", "x", "--fraction", "2"], "no share"),
+        (["-o", "train/cat/x", "--per-class", "1"], "lie one in the other"),
+        (["-o", "no/x.records", "--per-class", "1"], "no/x.records"),
+        (["-o", "no/x", "--per-class", "1"], "no/x"),
+    ] {
+        let error = error(home.path(), &[&["dataset", "subset", "train"], &arguments[..]].concat());
+        assert!(error.contains(expected) && error.matches("os error").count() <= 1, "{error}");
+    }
+    // One amount at most.
+    let output =
+        ocelli(home.path(), &["dataset", "subset", "train", "-o", "x", "--count", "1", "--fraction", "0.5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(names(home.path()), ["train"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_target_that_cannot_be_written_is_told_by_name_and_not_left_in_part() {
+    let home = folders();
+    fs::write(home.path().join("train/cat/large.jpg"), vec![7; 1 << 20]).unwrap();
+    for target in ["part", "part.records"] {
+        // Files may have half a megabyte, as if the disk were full then.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 512; exec {} dataset subset train -o {target}",
+            env!("CARGO_BIN_EXE_ocelli")
+        );
+        let output = Command::new("sh").current_dir(home.path()).args(["-c", &script]).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(&format!("cannot write {target}")), "{error}");
+        assert_eq!(names(home.path()), ["train"]);
+    }
+}
+
+#[test]
+fn recompressing_leaves_what_has_a_low_quality() {
+    let home = pictures();
+    let original = |name: &str| fs::read(home.path().join("set").join(name)).unwrap();
+    let arguments = ["dataset", "recompress", "set", "--quality", "90"];
+    let report = json(home.path(), &[&arguments[..], &["-o", "new"]].concat());
+    assert_eq!((&report["images"], &report["recompressed"]), (&Value::from(4), &Value::from(0)));
+    assert_eq!((&report["kept_quality"], &report["kept_undecodable"]), (&Value::from(3), &Value::from(1)));
+    assert_eq!(report["bytes_before"], report["bytes_after"]);
+    for name in ["cat/a.jpg", "cat/b.jpg", "dog/c.jpg", "dog/d.jpg"] {
+        assert_eq!(fs::read(home.path().join("new").join(name)).unwrap(), original(name));
+    }
+    let output = ocelli(home.path(), &[&arguments[..], &["--in-place"]].concat());
+    let output = text(&output.stdout);
+    assert!(output.starts_with("recompressed 0 of 4 images, "), "{output}");
+    assert!(output.contains("kept 3 that have the quality asked for") && output.contains("set/dog/d.jpg: "));
+
+    let again = error(home.path(), &[&arguments[..], &["-o", "new"]].concat());
+    assert!(again.contains("new exists already: replace it with --overwrite"), "{again}");
+}
+
+#[test]
+fn recompressing_needs_a_quality_and_one_place() {
+    let home = pictures();
+    for arguments in [
+        &["--in-place"][..],
+        &["--quality", "80"],
+        &["--quality", "0", "--in-place"],
+        &["--quality", "101", "--in-place"],
+        &["--quality", "80", "--in-place", "-o", "new"],
+        &["--quality", "80", "--in-place", "--overwrite"],
+        &["--quality", "80", "--in-place", "--subsampling", "421"],
+    ] {
+        let output = ocelli(home.path(), &[&["dataset", "recompress", "set"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    assert_eq!(names(home.path()), ["set"]);
+}
+
+#[test]
+#[cfg_attr(ocelli_gpu, ignore = "needs no NVIDIA GPU")]
+fn recompressing_without_a_gpu_is_told_and_loses_nothing() {
+    let home = pictures();
+    let original = fs::read(home.path().join("set/cat/b.jpg")).unwrap();
+    for place in [&["--in-place"][..], &["-o", "new"], &["-o", "new.records"]] {
+        let arguments = [&["dataset", "recompress", "set", "--quality", "80"], place].concat();
+        assert!(error(home.path(), &arguments).starts_with("error: "));
+        assert_eq!(fs::read(home.path().join("set/cat/b.jpg")).unwrap(), original);
+        assert_eq!(names(home.path()), ["set"]);
+    }
 }

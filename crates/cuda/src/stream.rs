@@ -233,7 +233,12 @@ impl Stream {
         Capture::begin(self)
     }
 
-    pub(crate) fn is_capturing(&self) -> Result<bool> {
+    /// Whether this stream's work is being recorded into a graph, by whichever thread.
+    ///
+    /// # Errors
+    /// [`Error::Driver`] when the driver refuses.
+    pub fn is_capturing(&self) -> Result<bool> {
+        self.0.context.bind()?;
         let mut status = sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
         // SAFETY: the stream is alive.
         unsafe { cu!(cuStreamIsCapturing(self.0.raw, &mut status)) }?;

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod augment;
+mod canvas;
 pub mod cifar10;
 mod download;
 mod encoded;
@@ -26,11 +27,19 @@ pub mod images;
 pub mod jpeg;
 pub mod loader;
 pub mod mnist;
+mod ordered;
 mod random;
+pub mod recompress;
 pub mod records;
 pub mod sampler;
+mod set;
+pub mod subset;
+pub mod survey;
+mod target;
 mod temporary;
 
 pub use download::Progress;
 pub use encoded::{Encoded, IGNORED, Object};
 pub use error::{Error, Result};
+pub use set::{Fault, ImageSet};
+pub use target::{Kind, Target};

@@ -19,10 +19,6 @@ pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 /// What the numbers are for; each use has a stream of its own.
 #[derive(Clone, Copy)]
 pub(crate) enum Use {
-    /// The order of an epoch.
-    Order = 0,
-    /// The augmentation of an image.
-    Augmentation = 1,
     /// The keys of permutations.
     Key = 2,
     /// The rounds of permutations.
@@ -55,13 +51,8 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64, purpose: Use, epoch: usize, index: usize) -> Random {
-        Random::of_sample(seed, purpose, epoch as u64, index as u64)
-    }
-
-    /// The same for a sample of a set of any size. Below 2^32 the numbers are those of [`Random::new`]; what an index has
-    /// above, up to 56 bits of it, stands beside the use, of which there are few.
-    pub(crate) fn of_sample(seed: u64, purpose: Use, epoch: u64, sample: u64) -> Random {
+    /// What a sample's number has beyond 32 bits, up to 56 bits of it, stands beside the use, of which there are few.
+    pub(crate) fn new(seed: u64, purpose: Use, epoch: u64, sample: u64) -> Random {
         let key = [seed as u32, (seed >> 32) as u32];
         let purpose = purpose as u32 | ((sample >> 32) as u32) << 8;
         Random { key, epoch: epoch as u32, index: sample as u32, block: 0, purpose, words: [0; 4], used: 4 }
@@ -118,29 +109,28 @@ mod tests {
             [random.word(), random.word(), random.word(), random.word(), random.word()]
         };
         let all = [
-            draw(1, Use::Order, 0, 0),
-            draw(2, Use::Order, 0, 0),
-            draw(1, Use::Augmentation, 0, 0),
-            draw(1, Use::Augmentation, 1, 0),
-            draw(1, Use::Augmentation, 0, 1),
+            draw(1, Use::Crop, 0, 0),
+            draw(2, Use::Crop, 0, 0),
+            draw(1, Use::Policy, 0, 0),
+            draw(1, Use::Policy, 1, 0),
+            draw(1, Use::Policy, 0, 1),
         ];
         let words: std::collections::HashSet<u32> = all.into_iter().flatten().collect();
         assert_eq!(words.len(), 25);
-        assert_eq!(draw(1, Use::Order, 0, 0), all[0]);
+        assert_eq!(draw(1, Use::Crop, 0, 0), all[0]);
     }
 
     #[test]
     fn samples_beyond_32_bits_have_numbers_of_their_own() {
-        let first = |sample| Random::of_sample(1, Use::Crop, 0, sample).word();
+        let first = |sample| Random::new(1, Use::Crop, 0, sample).word();
         let words: std::collections::HashSet<u32> = [3, 3 + (1 << 32), 3 + (2 << 32)].map(first).into();
         assert_eq!(words.len(), 3);
-        assert_eq!(first(3), Random::new(1, Use::Crop, 0, 3).word());
     }
 
     #[test]
     fn a_shuffle_keeps_every_item_and_moves_most() {
         let mut items: Vec<usize> = (0..1000).collect();
-        Random::new(5, Use::Order, 0, 0).shuffle(&mut items);
+        Random::new(5, Use::Crop, 0, 0).shuffle(&mut items);
         assert!(items.iter().enumerate().filter(|(place, item)| place == *item).count() < 20);
         items.sort_unstable();
         assert!(items.into_iter().eq(0..1000));

@@ -1,4 +1,5 @@
-//! The kernels of augmentation compile for every architecture, type and number of channels. No GPU is needed, only NVRTC.
+//! The kernels of augmentation compile for every architecture, type and number of channels. No GPU is needed, only
+//! NVRTC.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use ocelli_data::images::{IGNORED, ImageFolder, Rgb};
+use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::records::{Records, VERSION, Writer, pack};
-use ocelli_data::{Encoded, Error};
+use ocelli_data::{Encoded, Error, IGNORED};
 use tempfile::TempDir;
 
 type Record = (Vec<u8>, i32, &'static str);

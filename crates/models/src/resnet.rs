@@ -8,7 +8,7 @@
 use ocelli_core::init::{Fan, Fans, Init};
 use ocelli_core::nn::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Linear, Module, Params};
 use ocelli_core::ops::{self, pool::Windows};
-use ocelli_core::{Result, Shape, State, Tensor};
+use ocelli_core::{DType, Result, Shape, State, Tensor};
 
 use crate::Error;
 
@@ -256,6 +256,8 @@ impl Module for StemConv {
     #[track_caller]
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.tensor().channel_pad(0, IMAGE_CHANNELS)?;
+        // Filters are f32. In mixed precision, images of 16 bits get them back without a loss or a pass.
+        let x = &if x.dtype() == DType::F32 { x.clone() } else { x.cast(DType::F32)? };
         if x.shape().channels() == 3 {
             return x.channel_pad(0, IMAGE_CHANNELS)?.conv2d(&weight, self.operation);
         }

@@ -14,26 +14,15 @@ pub enum Backend {
     /// The device's JPEG engines: baseline files with a single scan, not 4:1:0 and 4:1:1. It ignores the order of streams
     /// on Hopper: see the crate's page.
     Hardware,
-    /// As [`GpuHybrid`](Backend::GpuHybrid), with the files in device memory.
-    GpuHybridDevice,
-    /// As [`Hardware`](Backend::Hardware), with the files in device memory.
-    HardwareDevice,
 }
 
 impl Backend {
-    /// Whether the files of a batch lie in device memory.
-    pub fn reads_device_memory(self) -> bool {
-        matches!(self, Backend::GpuHybridDevice | Backend::HardwareDevice)
-    }
-
     pub(crate) fn raw(self) -> sys::Backend {
         match self {
             Backend::Default => sys::NVJPEG_BACKEND_DEFAULT,
             Backend::Hybrid => sys::NVJPEG_BACKEND_HYBRID,
             Backend::GpuHybrid => sys::NVJPEG_BACKEND_GPU_HYBRID,
             Backend::Hardware => sys::NVJPEG_BACKEND_HARDWARE,
-            Backend::GpuHybridDevice => sys::NVJPEG_BACKEND_GPU_HYBRID_DEVICE,
-            Backend::HardwareDevice => sys::NVJPEG_BACKEND_HARDWARE_DEVICE,
         }
     }
 }

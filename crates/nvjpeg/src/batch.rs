@@ -1,7 +1,6 @@
 //! Many images at once.
 
 use std::ffi::c_int;
-use std::ptr;
 
 use ocelli_cuda::{DeviceBuffer, Stream};
 use ocelli_nvjpeg_sys as sys;
@@ -9,9 +8,8 @@ use ocelli_nvjpeg_sys as sys;
 use crate::error::check;
 use crate::in_flight::InFlight;
 use crate::owned::Owned;
-use crate::parameters::DecodeParameters;
 use crate::plane::destination;
-use crate::{Error, Frame, Nvjpeg, OutputFormat, Parsed, PinnedFile, Plane, Region, Result};
+use crate::{Error, Frame, Nvjpeg, OutputFormat, PinnedFile, Plane, Result};
 
 /// How batches are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +34,6 @@ pub struct BatchImage<'a> {
     pub bytes: &'a [u8],
     /// The frame that the planes were made for.
     pub frame: Frame,
-    /// The part to decode; `None` for the whole image.
-    pub region: Option<Region>,
     /// Where the image goes, as [`OutputFormat::plane_sizes`] counts planes.
     pub planes: &'a [Plane],
 }
@@ -51,23 +47,6 @@ pub struct PinnedImage {
     pub planes: Vec<Plane>,
 }
 
-/// An image of a batch whose file lies in device memory.
-#[derive(Clone, Copy, Debug)]
-pub struct ResidentImage<'a> {
-    /// The memory with the JPEG file.
-    pub buffer: &'a DeviceBuffer,
-    /// The file's place in it, bytes.
-    pub offset: usize,
-    /// The file's length, bytes.
-    pub bytes: usize,
-    /// The file's frame.
-    pub frame: Frame,
-    /// The part to decode; `None` for the whole image.
-    pub region: Option<Region>,
-    /// Where the image goes, as [`OutputFormat::plane_sizes`] counts planes.
-    pub planes: &'a [Plane],
-}
-
 /// Decodes batches, one at a time; one for each thread. Owns an `nvjpegJpegState_t`.
 ///
 /// Its memory grows to the largest image and stays: keep it. Several decoders on several threads, each with a stream,
@@ -79,8 +58,6 @@ pub struct BatchDecoder {
     /// What the batch in flight is read from, if it lies in page-locked memory of ours.
     files: Vec<PinnedFile>,
     state: Owned,
-    /// One for each image of a batch with regions; as many as were ever needed.
-    parameters: Vec<DecodeParameters>,
     /// The size of batch that the state is ready for; none at first, and after a failure.
     ready_for: Option<c_int>,
     config: BatchDecoderConfig,
@@ -93,15 +70,13 @@ struct Batch {
     data: Vec<*const u8>,
     lengths: Vec<usize>,
     destinations: Vec<sys::Image>,
-    regions: Vec<Option<Region>>,
     buffers: Vec<DeviceBuffer>,
 }
 
 impl Batch {
-    fn add(&mut self, data: *const u8, length: usize, region: Option<Region>, destination: sys::Image) {
+    fn add(&mut self, data: *const u8, length: usize, destination: sys::Image) {
         self.data.push(data);
         self.lengths.push(length);
-        self.regions.push(region);
         self.destinations.push(destination);
     }
 }
@@ -127,7 +102,6 @@ impl BatchDecoder {
             in_flight: InFlight::default(),
             files: Vec::new(),
             state,
-            parameters: Vec::new(),
             ready_for: None,
             config,
             library: library.clone(),
@@ -166,52 +140,22 @@ impl BatchDecoder {
         check("nvjpegDecodeBatchedPreAllocate", status)
     }
 
-    /// Whether this decoder decodes a file, or a region of it.
-    ///
-    /// # Errors
-    /// As [`OutputFormat::plane_sizes`]; [`Error::Status`]; [`Error::Cuda`].
-    pub fn supports(&mut self, image: &Parsed<'_>, region: Option<Region>) -> Result<bool> {
-        self.config.format.plane_sizes(&image.frame, region)?;
-        // The parameters may still be read by the batch before.
-        self.in_flight.wait()?;
-        let parameters = self.parameters_for(&[region])?;
-        let mut unsupported = -1;
-        // SAFETY: handle, bitstream and parameters are alive, and the bitstream is parsed; the call writes one number.
-        let status = unsafe {
-            (self.library.functions().decode_batched_supported_ex)(
-                self.library.raw(),
-                image.raw(),
-                parameters[0],
-                &raw mut unsupported,
-            )
-        };
-        check("nvjpegDecodeBatchedSupportedEx", status)?;
-        // 0 is yes.
-        Ok(unsupported == 0)
-    }
-
     /// Decodes a batch: enqueues it on `stream`, after the host has waited for the batch before.
     ///
     /// Each header is read again by nvJPEG, and the frame held against the one that the planes were made for. One bad
     /// image fails all, and what has been written to the planes by then is undefined; the next batch is decoded as if
     /// nothing had been. [Parse](crate::Bitstream::parse) files of unknown origin first: damage behind the header is not
-    /// seen here, and shows late, as an error of the whole batch. A region, which not every backend takes, is asked after
-    /// with [`supports`](BatchDecoder::supports). On the hardware backend the planes must be idle: see the crate's page.
+    /// seen here, and shows late, as an error of the whole batch. On the hardware backend the planes must be idle: see the crate's page.
     ///
     /// # Errors
     /// [`Error::Image`] with [`Error::BadImage`], [`Error::UnsupportedImage`], [`Error::FrameMismatch`],
     /// [`Error::PlaneDoesNotFit`] and their like, for the image of a batch that is at fault; [`Error::BadImage`] and
-    /// [`Error::UnsupportedImage`] where nvJPEG does not say which; [`Error::Setting`] where the backend reads device
-    /// memory; [`Error::Status`]; [`Error::Cuda`], also with what the batch before failed with.
+    /// [`Error::UnsupportedImage`] where nvJPEG does not say which; [`Error::Status`]; [`Error::Cuda`], also with what the batch before failed with.
     pub fn decode(&mut self, images: &[BatchImage<'_>], stream: &Stream) -> Result<()> {
-        if self.library.backend().reads_device_memory() {
-            let what = "this backend reads files from device memory: decode resident images".to_owned();
-            return Err(Error::Setting { what });
-        }
         let mut batch = Batch::default();
         for (index, image) in images.iter().enumerate() {
             let destination = self.check(image).map_err(|error| of_image(index, error))?;
-            batch.add(image.bytes.as_ptr(), image.bytes.len(), image.region, destination);
+            batch.add(image.bytes.as_ptr(), image.bytes.len(), destination);
             batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
         }
         // SAFETY: the bytes are borrowed for the call; their headers state the frames that the planes were checked for.
@@ -244,15 +188,11 @@ impl BatchDecoder {
     }
 
     fn submit_pinned(&mut self, images: &[PinnedImage], stream: &Stream) -> Result<()> {
-        if self.library.backend().reads_device_memory() {
-            let what = "this backend reads files from device memory: decode resident images".to_owned();
-            return Err(Error::Setting { what });
-        }
         let mut batch = Batch::default();
         for (index, PinnedImage { file, planes }) in images.iter().enumerate() {
             let destination = destination(self.config.format, &file.frame(), None, planes)
                 .map_err(|error| of_image(index, error))?;
-            batch.add(file.bytes().as_ptr(), file.bytes().len(), None, destination);
+            batch.add(file.bytes().as_ptr(), file.bytes().len(), destination);
             batch.buffers.extend(planes.iter().map(|plane| plane.buffer.clone()));
         }
         // SAFETY: the files were parsed and do not change, and are kept; the planes fit their frames.
@@ -268,54 +208,18 @@ impl BatchDecoder {
         Ok(std::mem::take(&mut self.files))
     }
 
-    /// As [`decode`](BatchDecoder::decode), with the files in device memory.
-    ///
-    /// # Errors
-    /// As [`decode`](BatchDecoder::decode), as far as the planes are concerned; [`Error::Setting`] where the backend
-    /// does not read device memory.
-    ///
-    /// # Safety
-    /// Each place in device memory holds a JPEG file that is whole and has the frame stated, since before the call, and
-    /// until the stream has passed the batch. Nothing checks it.
-    pub unsafe fn decode_resident(&mut self, images: &[ResidentImage<'_>], stream: &Stream) -> Result<()> {
-        if !self.library.backend().reads_device_memory() {
-            let what = "this backend does not read files from device memory".to_owned();
-            return Err(Error::Setting { what });
-        }
-        let mut batch = Batch::default();
-        for (index, image) in images.iter().enumerate() {
-            let (data, destination) = self.check_resident(image).map_err(|error| of_image(index, error))?;
-            batch.add(data, image.bytes, image.region, destination);
-            batch.buffers.push(image.buffer.clone());
-            batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
-        }
-        // SAFETY: the caller's promise, of frames that the planes were checked for.
-        unsafe { self.submit(batch, stream) }
-    }
-
     /// Where an image goes, if its file is what was stated and the planes fit.
     fn check(&self, image: &BatchImage<'_>) -> Result<sys::Image> {
         let found = self.library.read_frame(image.bytes)?;
         if found != image.frame {
             return Err(Error::FrameMismatch { expected: image.frame, found });
         }
-        destination(self.config.format, &found, image.region, image.planes)
-    }
-
-    /// Where a file lies and its image goes, if both fit.
-    fn check_resident(&self, image: &ResidentImage<'_>) -> Result<(*const u8, sys::Image)> {
-        let (offset, bytes, len) = (image.offset, image.bytes, image.buffer.len());
-        if bytes == 0 || offset.checked_add(bytes).is_none_or(|end| end > len) {
-            let what = "device buffer";
-            return Err(ocelli_cuda::Error::OutOfBounds { what, offset, bytes, len }.into());
-        }
-        let data = ptr::without_provenance(image.buffer.ptr() as usize + offset);
-        Ok((data, destination(self.config.format, &image.frame, image.region, image.planes)?))
+        destination(self.config.format, &found, None, image.planes)
     }
 
     /// # Safety
     /// Each pointer is that of a JPEG file of its length, in memory that the backend reads, whose frame is the one that
-    /// the destination was made for; `batch.buffers` has every buffer that is written, or read from the device.
+    /// the destination was made for; `batch.buffers` has every buffer that is written.
     unsafe fn submit(&mut self, mut batch: Batch, stream: &Stream) -> Result<()> {
         if batch.data.is_empty() {
             return Ok(());
@@ -324,10 +228,6 @@ impl BatchDecoder {
         // The state's buffers, and the parameters, belong to the batch before until it is over; if that failed on the
         // device, the state needs a new start.
         self.in_flight.wait().inspect_err(|_| self.ready_for = None)?;
-        let mut parameters = match batch.regions.iter().any(Option::is_some) {
-            true => Some(self.parameters_for(&batch.regions)?),
-            false => None,
-        };
         self.library.bind()?;
         self.initialise(size)?;
         // Whatever goes wrong from here on, the state needs a new start.
@@ -337,26 +237,9 @@ impl BatchDecoder {
         let destinations = batch.destinations.as_mut_ptr();
         // SAFETY: all handles are alive and this thread's alone; the arrays are as long as the batch that the state was
         // made ready for; the planes fit, as the caller promises, and are kept until the stream has passed the batch.
-        let submitted = unsafe {
-            match &mut parameters {
-                None => check(
-                    "nvjpegDecodeBatched",
-                    (functions.decode_batched)(handle, state, data, lengths, destinations, stream.raw()),
-                ),
-                Some(parameters) => check(
-                    "nvjpegDecodeBatchedEx",
-                    (functions.decode_batched_ex)(
-                        handle,
-                        state,
-                        data,
-                        lengths,
-                        destinations,
-                        parameters.as_mut_ptr(),
-                        stream.raw(),
-                    ),
-                ),
-            }
-        };
+        let status =
+            unsafe { (functions.decode_batched)(handle, state, data, lengths, destinations, stream.raw()) };
+        let submitted = check("nvjpegDecodeBatched", status);
         // A batch that failed may have enqueued a part of itself.
         let held = self.in_flight.hold(stream, batch.buffers);
         submitted?;
@@ -384,17 +267,6 @@ impl BatchDecoder {
         check("nvjpegDecodeBatchedInitialize", status)?;
         self.ready_for = Some(size);
         Ok(())
-    }
-
-    /// Parameters for images with these regions, which nothing else uses until the next call.
-    fn parameters_for(&mut self, regions: &[Option<Region>]) -> Result<Vec<sys::DecodeParams>> {
-        while self.parameters.len() < regions.len() {
-            self.parameters.push(DecodeParameters::new(&self.library, self.config.format)?);
-        }
-        let set = |(parameters, &region): (&mut DecodeParameters, _)| {
-            parameters.set_region(region).map(|()| parameters.raw())
-        };
-        self.parameters.iter_mut().zip(regions).map(set).collect()
     }
 }
 

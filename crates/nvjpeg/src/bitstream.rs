@@ -50,7 +50,6 @@ pub struct Parsed<'a> {
     pub coding: Coding,
     /// Bits of a sample; `None` where nvJPEG is older than 12.2.
     pub precision: Option<u32>,
-    keeps_metadata: bool,
 }
 
 /// A file in page-locked memory, from which a [`BatchDecoder`](crate::BatchDecoder) reads it without a copy. It has been
@@ -79,13 +78,6 @@ impl PinnedFile {
     }
 }
 
-/// What becomes of the bytes once they are parsed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Keep {
-    metadata: bool,
-    bytes: bool,
-}
-
 impl Bitstream {
     /// An empty bitstream.
     ///
@@ -108,30 +100,27 @@ impl Bitstream {
     /// [`Error::BadImage`]; [`Error::UnsupportedImage`]; [`Error::Dimensions`]; [`Error::Status`]; [`Error::Cuda`].
     pub fn parse<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Parsed<'a>> {
         // SAFETY: the result borrows the bytes, and nothing but it makes use of them.
-        unsafe { self.parse_keeping(bytes, Keep::default()) }
+        unsafe { self.parse_keeping(bytes, false) }
     }
 
-    /// Parses a whole file and keeps its metadata (the segments APPn and COM: EXIF, ICC profiles), so that an
-    /// [`Encoder`](crate::Encoder) can copy it.
+    /// Parses the whole file in the first `length` bytes of page-locked memory, and keeps the two together, for the backend
+    /// of `library`.
     ///
     /// # Errors
-    /// As [`parse`](Bitstream::parse).
-    pub fn parse_with_metadata<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Parsed<'a>> {
-        // SAFETY: as in `parse`.
-        unsafe { self.parse_keeping(bytes, Keep { metadata: true, bytes: false }) }
-    }
-
-    /// Parses the whole file in the first `length` bytes of page-locked memory, and keeps the two together.
-    ///
-    /// # Errors
-    /// The memory, and why: as [`parse`](Bitstream::parse); [`Error::Setting`] where there are fewer bytes.
+    /// The memory, and why: as [`parse`](Bitstream::parse); [`Error::UnsupportedImage`] where the backend does not take it;
+    /// [`Error::Setting`] where there are fewer bytes.
     pub fn parse_pinned(
         &mut self,
         memory: PinnedBuffer,
         length: usize,
+        library: &Nvjpeg,
     ) -> std::result::Result<PinnedFile, (PinnedBuffer, Error)> {
+        const CALL: &str = "nvjpegDecodeBatchedSupported";
         let parsed = match memory.as_slice().get(..length) {
-            Some(bytes) => self.parse(bytes).map(|parsed| parsed.frame),
+            Some(bytes) => self.parse(bytes).and_then(|parsed| match parsed.is_supported_by(library)? {
+                true => Ok(parsed.frame),
+                false => Err(Error::UnsupportedImage { call: CALL }),
+            }),
             None => {
                 let what = format!("a file of {length} bytes does not lie in {}", memory.len());
                 Err(Error::Setting { what })
@@ -151,12 +140,12 @@ impl Bitstream {
     /// Parses a whole file and keeps a copy of it, so that the bytes need not stay.
     pub(crate) fn parse_copy(&mut self, bytes: &[u8]) -> Result<Parsed<'_>> {
         // SAFETY: the bytes are kept.
-        unsafe { self.parse_keeping(bytes, Keep { metadata: false, bytes: true }) }
+        unsafe { self.parse_keeping(bytes, true) }
     }
 
     /// # Safety
     /// Unless they are kept, `bytes` outlive the result.
-    unsafe fn parse_keeping(&mut self, bytes: &[u8], keep: Keep) -> Result<Parsed<'_>> {
+    unsafe fn parse_keeping(&mut self, bytes: &[u8], keep: bool) -> Result<Parsed<'_>> {
         const CALL: &str = "nvjpegJpegStreamParse";
         if bytes.is_empty() {
             return Err(Error::BadImage { call: CALL, truncated: true });
@@ -169,8 +158,9 @@ impl Bitstream {
                 library.raw(),
                 bytes.as_ptr(),
                 bytes.len(),
-                c_int::from(keep.metadata),
-                c_int::from(keep.bytes),
+                // No metadata.
+                0,
+                c_int::from(keep),
                 self.0.raw(),
             )
         };
@@ -180,7 +170,6 @@ impl Bitstream {
             coding: self.coding()?,
             precision: self.precision()?,
             bitstream: self,
-            keeps_metadata: keep.metadata,
         })
     }
 
@@ -253,10 +242,5 @@ impl Parsed<'_> {
     /// The bitstream, parsed.
     pub(crate) fn raw(&self) -> sys::JpegStream {
         self.bitstream.raw()
-    }
-
-    /// Whether the file's metadata has been kept.
-    pub(crate) fn keeps_metadata(&self) -> bool {
-        self.keeps_metadata
     }
 }

@@ -9,7 +9,7 @@ use ocelli_nvjpeg_sys as sys;
 use crate::error::check;
 use crate::owned::Owned;
 use crate::plane::destination;
-use crate::{Error, Frame, Nvjpeg, OutputFormat, Parsed, Plane, Result, Subsampling};
+use crate::{Error, Frame, Nvjpeg, OutputFormat, Plane, Result, Subsampling};
 
 /// How an image is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,21 +77,15 @@ impl Encoder {
 
     /// The JPEG file of an image, after all work on the stream; waits for it.
     ///
-    /// The file gets the metadata (the segments APPn and COM: EXIF, ICC profiles) of `original`, if there is one.
+    /// The file has no metadata of another. nvJPEG can copy some, and then keeps copying it into later files (13.0).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a quality outside 1 to 100, for [`Subsampling::Other`], and for an original that was parsed
-    /// without its metadata; [`Error::Dimensions`]; [`Error::PlaneDoesNotFit`]; [`Error::Status`]; [`Error::Cuda`].
-    pub fn encode(
-        &mut self,
-        image: &RgbImage<'_>,
-        options: &EncodeOptions,
-        original: Option<&Parsed<'_>>,
-    ) -> Result<Vec<u8>> {
-        check_options(options, original)?;
+    /// [`Error::Setting`] for a quality outside 1 to 100 and for [`Subsampling::Other`]; [`Error::Dimensions`]; [`Error::PlaneDoesNotFit`]; [`Error::Status`]; [`Error::Cuda`].
+    pub fn encode(&mut self, image: &RgbImage<'_>, options: &EncodeOptions) -> Result<Vec<u8>> {
+        check_options(options)?;
         let source = source(image)?;
-        // They stay, as the original does, until the file is there.
-        let parameters = self.parameters(options, original)?;
+        // They stay until the file is there.
+        let parameters = self.parameters(options)?;
         let submitted = self.submit(image, &source, &parameters);
         // Also after a failure: what was enqueued before it reads the image.
         let waited = self.stream.synchronize();
@@ -120,8 +114,8 @@ impl Encoder {
         check("nvjpegEncodeImage", status)
     }
 
-    /// What is asked of the encoder, made anew for each image: nothing is left of another's metadata.
-    fn parameters(&self, options: &EncodeOptions, original: Option<&Parsed<'_>>) -> Result<Owned> {
+    /// What is asked of the encoder.
+    fn parameters(&self, options: &EncodeOptions) -> Result<Owned> {
         let stream = self.stream.raw();
         let parameters = Owned::new(
             &self.library,
@@ -138,7 +132,7 @@ impl Encoder {
         };
         let quality = c_int::from(options.quality);
         let optimised = c_int::from(options.optimised_huffman);
-        // SAFETY: parameters, stream and state are alive and this thread's alone; the original is parsed, with metadata.
+        // SAFETY: parameters and stream are alive and this thread's alone.
         unsafe {
             check(
                 "nvjpegEncoderParamsSetQuality",
@@ -156,12 +150,6 @@ impl Encoder {
                 "nvjpegEncoderParamsSetSamplingFactors",
                 (functions.encoder_params_set_sampling_factors)(raw, options.subsampling.raw(), stream),
             )?;
-            if let Some(original) = original {
-                check(
-                    "nvjpegEncoderParamsCopyMetadata",
-                    (functions.encoder_params_copy_metadata)(self.state.raw(), raw, original.raw(), stream),
-                )?;
-            }
         }
         Ok(parameters)
     }
@@ -191,16 +179,13 @@ impl Encoder {
     }
 }
 
-fn check_options(options: &EncodeOptions, original: Option<&Parsed<'_>>) -> Result<()> {
+fn check_options(options: &EncodeOptions) -> Result<()> {
     let setting = |what: String| Err(Error::Setting { what });
     if !(1..=100).contains(&options.quality) {
         return setting(format!("the quality {} cannot be: 1 to 100", options.quality));
     }
     if options.subsampling == Subsampling::Other {
         return setting("colour differences cannot be sampled in an uncommon way: name one".to_owned());
-    }
-    if original.is_some_and(|original| !original.keeps_metadata()) {
-        return setting("the original was parsed without its metadata: parse it with them".to_owned());
     }
     Ok(())
 }
@@ -220,15 +205,15 @@ mod tests {
     #[test]
     fn options_that_make_no_sense_are_errors() {
         let default = EncodeOptions::default();
-        check_options(&default, None).unwrap();
+        check_options(&default).unwrap();
         for quality in [1, 50, 100] {
-            check_options(&EncodeOptions { quality, ..default }, None).unwrap();
+            check_options(&EncodeOptions { quality, ..default }).unwrap();
         }
         for quality in [0, 101, 255] {
-            let error = check_options(&EncodeOptions { quality, ..default }, None).unwrap_err();
+            let error = check_options(&EncodeOptions { quality, ..default }).unwrap_err();
             assert!(error.to_string().contains(&format!("quality {quality}")), "{error}");
         }
         let uncommon = EncodeOptions { subsampling: Subsampling::Other, ..default };
-        assert!(matches!(check_options(&uncommon, None), Err(Error::Setting { .. })));
+        assert!(matches!(check_options(&uncommon), Err(Error::Setting { .. })));
     }
 }

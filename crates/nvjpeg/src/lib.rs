@@ -21,7 +21,7 @@
 //! let size = OutputFormat::RgbInterleaved.plane_sizes(&frame, None)?[0];
 //! let buffer = device.alloc(size.row_bytes * size.rows)?;
 //! let planes = [Plane { buffer, offset: 0, pitch: size.row_bytes }];
-//! decoder.decode(&[BatchImage { bytes, frame, region: None, planes: &planes }], device.stream())?;
+//! decoder.decode(&[BatchImage { bytes, frame, planes: &planes }], device.stream())?;
 //! device.synchronize()?;
 //! # Ok::<(), ocelli_nvjpeg::Error>(())
 //! ```
@@ -55,7 +55,7 @@ mod plane;
 mod subsampling;
 
 pub use backend::{Backend, NvjpegConfig};
-pub use batch::{BatchDecoder, BatchDecoderConfig, BatchImage, PinnedImage, ResidentImage};
+pub use batch::{BatchDecoder, BatchDecoderConfig, BatchImage, PinnedImage};
 pub use bitstream::{Bitstream, Coding, Parsed, PinnedFile};
 pub use decoder::{Decoder, DecoderConfig, HostDecoded, Huffman};
 pub use encoder::{EncodeOptions, Encoder, RgbImage};

@@ -173,14 +173,7 @@ mod tests {
         use super::*;
 
         let functions = sys::functions().unwrap();
-        for backend in [
-            Backend::Default,
-            Backend::Hybrid,
-            Backend::GpuHybrid,
-            Backend::Hardware,
-            Backend::GpuHybridDevice,
-            Backend::HardwareDevice,
-        ] {
+        for backend in [Backend::Default, Backend::Hybrid, Backend::GpuHybrid, Backend::Hardware] {
             for fancy_upsampling in [false, true] {
                 let error = create(functions, backend, NvjpegConfig { fancy_upsampling }).unwrap_err();
                 assert!(matches!(error, Error::NoDriver { call: "nvjpegCreateEx" }), "{error}");

@@ -6,8 +6,8 @@ mod support;
 
 use ocelli_cuda::{Device, Stream};
 use ocelli_nvjpeg::{
-    Backend, BatchDecoder, BatchDecoderConfig, BatchImage, Error, Frame, Nvjpeg, NvjpegConfig, OutputFormat,
-    Plane, ResidentImage, Subsampling,
+    Backend, BatchDecoder, BatchDecoderConfig, BatchImage, Bitstream, Error, Frame, Nvjpeg, NvjpegConfig,
+    OutputFormat, PinnedImage, Plane, Subsampling,
 };
 use support::{Picture, assert_near, library, planes, read, segment};
 
@@ -45,7 +45,7 @@ fn decode_and_compare(
         .iter()
         .zip(&pictures)
         .zip(&destinations)
-        .map(|((bytes, picture), planes)| BatchImage { bytes, frame: picture.frame(), region: None, planes })
+        .map(|((bytes, picture), planes)| BatchImage { bytes, frame: picture.frame(), planes })
         .collect();
     decoder.decode(&images, stream).unwrap_or_else(|error| panic!("{what}: {error}"));
     stream.synchronize().unwrap();
@@ -167,7 +167,7 @@ fn a_file_cut_short_fails_its_batch_and_the_next_is_decoded() {
             let destinations: Vec<_> = (0..3).map(|_| planes(&device, &size, 0)).collect();
             let image = |index: usize| {
                 let bytes = if index == 1 { &file[..length] } else { &file[..] };
-                BatchImage { bytes, frame: picture.frame(), region: None, planes: &destinations[index] }
+                BatchImage { bytes, frame: picture.frame(), planes: &destinations[index] }
             };
             let decoded = decoder.decode(&[image(0), image(1), image(2)], device.stream());
             let Err(error) = decoded.and_then(|()| Ok(device.stream().synchronize()?)) else {
@@ -184,7 +184,7 @@ fn a_file_cut_short_fails_its_batch_and_the_next_is_decoded() {
         for length in [scan_end, scan_end + 20, (scan_end + file.len()) / 2, file.len() - 2] {
             let destination = planes(&device, &size, 0);
             let bytes = &file[..length];
-            let image = BatchImage { bytes, frame: picture.frame(), region: None, planes: &destination };
+            let image = BatchImage { bytes, frame: picture.frame(), planes: &destination };
             let decoded = decoder.decode(&[image], device.stream());
             println!("{backend:?}, {length} of {} bytes: {decoded:?}", file.len());
             let what = format!("{backend:?}, after {length} bytes of a file");
@@ -204,7 +204,7 @@ fn planes_that_do_not_fit_the_file_are_errors_before_anything_is_written() {
     let sizes = OutputFormat::RgbInterleaved.plane_sizes(&frame, None).unwrap();
     let whole = planes(&device, &sizes, 0);
     let source = |decoder: &mut BatchDecoder, frame: Frame, planes: &[Plane]| {
-        let image = BatchImage { bytes: &file, frame, region: None, planes };
+        let image = BatchImage { bytes: &file, frame, planes };
         match decoder.decode(&[image], device.stream()).unwrap_err() {
             Error::Image { index: 0, source } => *source,
             error => panic!("{error}"),
@@ -256,62 +256,63 @@ fn settings_that_make_no_sense_are_errors() {
         assert!(matches!(BatchDecoder::new(&library, config), Err(Error::Setting { .. })));
     }
     let mut decoder = BatchDecoder::new(&library, BatchDecoderConfig::default()).unwrap();
-    // SAFETY: there is no image in the batch.
-    let resident = unsafe { decoder.decode_resident(&[], device.stream()) };
-    assert!(matches!(resident, Err(Error::Setting { .. })));
     let nothing = Frame { width: 0, height: 1, components: 3, subsampling: Subsampling::S444 };
     assert!(matches!(decoder.allocate(1, &nothing), Err(Error::Dimensions { .. })));
 }
 
 #[test]
 #[cfg_attr(not(all(ocelli_nvjpeg, ocelli_gpu)), ignore = "needs nvJPEG and an NVIDIA GPU")]
-fn files_in_device_memory_are_decoded() {
+fn files_in_page_locked_memory_are_decoded_and_come_back() {
     let device = Device::new(0).unwrap();
-    for backend in [Backend::GpuHybridDevice, Backend::HardwareDevice] {
+    for backend in [Backend::Hybrid, Backend::Hardware] {
         let Some(library) = library(&device, backend) else { continue };
-        let config = BatchDecoderConfig::default();
-        let mut decoder = BatchDecoder::new(&library, config).unwrap();
-        let host =
-            BatchImage { bytes: &[0xff], frame: Picture::new(1, 1, 0).frame(), region: None, planes: &[] };
-        assert!(matches!(decoder.decode(&[host], device.stream()), Err(Error::Setting { .. })));
+        let mut decoder = BatchDecoder::new(&library, BatchDecoderConfig::default()).unwrap();
+        let mut bitstream = Bitstream::new(&library).unwrap();
+        let pictures: Vec<Picture> = (0..9).map(|seed| Picture::new(40 + seed, 30, seed)).collect();
+        let mut pinned = |file: &[u8]| {
+            let mut memory = device.alloc_pinned(file.len() + 100).unwrap();
+            memory.as_mut_slice()[..file.len()].copy_from_slice(file);
+            bitstream.parse_pinned(memory, file.len(), &library)
+        };
+        let mut kept = 0;
+        for round in 0..3 {
+            let mut destinations = Vec::new();
+            let images = pictures.iter().map(|picture| {
+                let file = pinned(&picture.file()).unwrap();
+                assert_eq!(file.bytes(), picture.file());
+                let sizes = OutputFormat::RgbInterleaved.plane_sizes(&file.frame(), None).unwrap();
+                let planes = planes(&device, &sizes, 0);
+                destinations.push((planes.clone(), sizes));
+                PinnedImage { file, planes }
+            });
+            let images: Vec<PinnedImage> = images.collect();
+            let before = decoder.decode_pinned(images, device.stream()).map_err(|(error, _)| error).unwrap();
+            assert_eq!(before.len(), kept, "round {round}");
+            kept = pictures.len();
+            device.stream().synchronize().unwrap();
+            for (picture, (planes, sizes)) in pictures.iter().zip(&destinations) {
+                let expected = Picture::decoded(&picture.file());
+                assert_near(
+                    &read(device.stream(), planes, sizes),
+                    &[expected.rgb],
+                    3,
+                    1.0,
+                    &format!("{backend:?}"),
+                );
+            }
+        }
+        assert_eq!(decoder.finish().unwrap().len(), kept);
+        assert!(decoder.finish().unwrap().is_empty());
 
-        let files = files(64, 0);
-        let pictures: Vec<_> = files.iter().map(|file| Picture::decoded(file)).collect();
-        let sizes: Vec<_> = pictures
-            .iter()
-            .map(|picture| config.format.plane_sizes(&picture.frame(), None).unwrap())
-            .collect();
-        let destinations: Vec<_> = sizes.iter().map(|sizes| planes(&device, sizes, 0)).collect();
-        let resident: Vec<_> = files.iter().map(|file| device.alloc(file.len()).unwrap()).collect();
-        for (file, buffer) in files.iter().zip(&resident) {
-            device.stream().upload(buffer, 0, file).unwrap();
-        }
-        let images: Vec<_> = resident
-            .iter()
-            .zip(&pictures)
-            .zip(&destinations)
-            .map(|((buffer, picture), planes)| ResidentImage {
-                buffer,
-                offset: 0,
-                bytes: buffer.len(),
-                frame: picture.frame(),
-                region: None,
-                planes,
-            })
-            .collect();
-        let mut beyond = images.clone();
-        beyond[63].offset = 1;
-        // SAFETY: the buffers hold the files, and stay until the stream has been waited for.
-        let error = unsafe { decoder.decode_resident(&beyond, device.stream()) }.unwrap_err();
-        assert!(matches!(error, Error::Image { index: 63, .. }), "{error}");
-        // SAFETY: as above.
-        unsafe { decoder.decode_resident(&images, device.stream()) }
-            .unwrap_or_else(|error| panic!("{backend:?}: {error}"));
-        device.stream().synchronize().unwrap();
-        for ((picture, planes), sizes) in pictures.iter().zip(&destinations).zip(&sizes) {
-            let what = format!("{backend:?}, {} x {}", picture.width, picture.height);
-            let found = read(device.stream(), planes, sizes);
-            assert_near(&found, &picture.planes(config.format), 3, 1.0, &what);
-        }
+        // A file that is cut short is no file; its memory comes back.
+        let file = pictures[0].file();
+        let (memory, error) = pinned(&file[..20]).unwrap_err();
+        assert!(memory.len() >= 20 && error.is_bad_image(), "{error}");
+        // Planes that do not fit fail the batch, and the files come back.
+        let file = pinned(&file).unwrap();
+        let planes = vec![Plane { buffer: device.alloc(10).unwrap(), offset: 0, pitch: 120 }];
+        let (error, images) =
+            decoder.decode_pinned(vec![PinnedImage { file, planes }], device.stream()).unwrap_err();
+        assert!(matches!(error, Error::Image { index: 0, .. }) && images.len() == 1, "{error}");
     }
 }

@@ -9,7 +9,7 @@ use ocelli_nvjpeg::{
     Backend, Bitstream, Coding, Decoder, DecoderConfig, EncodeOptions, Encoder, Error, Frame, Nvjpeg,
     NvjpegConfig, OutputFormat, RgbImage, Subsampling,
 };
-use support::{Picture, assert_near, planes, read, segment};
+use support::{Picture, assert_near, planes, read};
 
 /// The picture in device memory, its rows `pitch` bytes apart from byte `offset` on.
 fn upload(device: &Device, picture: &Picture, offset: usize, pitch: usize) -> DeviceBuffer {
@@ -46,7 +46,7 @@ fn what_is_encoded_is_decoded_to_the_same_picture() {
                 for (offset, pitch) in [(0, row_bytes), (512, row_bytes + 64)] {
                     let buffer = upload(&device, &picture, offset, pitch);
                     let image = RgbImage { buffer: &buffer, offset, pitch, width, height };
-                    let file = encoder.encode(&image, &options, None).unwrap();
+                    let file = encoder.encode(&image, &options).unwrap();
                     let what = format!("{width} x {height}, {options:?}");
 
                     let parsed = bitstream.parse(&file).unwrap();
@@ -80,7 +80,7 @@ fn native_planes_of_odd_images_are_as_large_as_they_are_said_to_be() {
         (Subsampling::S410, [4, 2]),
     ] {
         let options = EncodeOptions { quality: 98, subsampling, ..Default::default() };
-        let file = encoder.encode(&image, &options, None).unwrap();
+        let file = encoder.encode(&image, &options).unwrap();
         let decoded = decoder.host(&file, None).unwrap();
         assert_eq!(decoded.frame().subsampling, subsampling);
         let sizes = decoded.plane_sizes().unwrap();
@@ -116,7 +116,7 @@ fn a_lower_quality_is_smaller_and_worse() {
     let image = RgbImage { buffer: &buffer, offset: 0, pitch: 960, width: 320, height: 240 };
     let mut of = |quality| {
         let options = EncodeOptions { quality, ..Default::default() };
-        let file = encoder.encode(&image, &options, None).unwrap();
+        let file = encoder.encode(&image, &options).unwrap();
         let decoded = Picture::decoded(&file).rgb;
         let error: u64 =
             decoded.iter().zip(&picture.rgb).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
@@ -124,43 +124,6 @@ fn a_lower_quality_is_smaller_and_worse() {
     };
     let (good, poor) = (of(95), of(10));
     assert!(poor.0 < good.0 && poor.1 > good.1, "{good:?}, {poor:?}");
-}
-
-#[test]
-#[cfg_attr(not(all(ocelli_nvjpeg, ocelli_gpu)), ignore = "needs nvJPEG and an NVIDIA GPU")]
-fn metadata_is_copied_from_an_original_and_from_no_other() {
-    let device = Device::new(0).unwrap();
-    let (library, mut encoder) = open(&device);
-    let picture = Picture::new(64, 48, 1);
-    let buffer = upload(&device, &picture, 0, 192);
-    let image = RgbImage { buffer: &buffer, offset: 0, pitch: 192, width: 64, height: 48 };
-
-    // An EXIF segment with an orientation, and the beginning of an ICC profile's.
-    let exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
-    let profile = b"ICC_PROFILE\0\x01\x01not a profile, but kept";
-    let mut original = picture.file();
-    let (app0_start, app0_end) = segment(&original, 0xe0);
-    assert_eq!(app0_start, 2);
-    let payloads = [(0xe1, &exif[..]), (0xe2, &profile[..])];
-    let segments = payloads.iter().flat_map(|&(marker, payload)| {
-        let length = u16::try_from(payload.len() + 2).unwrap().to_be_bytes();
-        [&[0xff, marker][..], &length, payload].concat()
-    });
-    original.splice(app0_end..app0_end, segments.collect::<Vec<u8>>());
-
-    let mut bitstream = Bitstream::new(&library).unwrap();
-    let options = EncodeOptions::default();
-    let holds = |file: &[u8], part: &[u8]| file.windows(part.len()).any(|window| window == part);
-    let parsed = bitstream.parse_with_metadata(&original).unwrap();
-    let with = encoder.encode(&image, &options, Some(&parsed)).unwrap();
-    assert!(holds(&with, exif) && holds(&with, profile), "{} bytes", with.len());
-    Picture::decoded(&with);
-    let without = encoder.encode(&image, &options, None).unwrap();
-    assert!(!holds(&without, exif) && !holds(&without, profile));
-
-    let parsed = bitstream.parse(&original).unwrap();
-    let error = encoder.encode(&image, &options, Some(&parsed)).unwrap_err();
-    assert!(matches!(error, Error::Setting { .. }), "{error}");
 }
 
 #[test]
@@ -180,12 +143,12 @@ fn an_image_that_does_not_fit_its_buffer_is_an_error() {
         RgbImage { height: 49, ..image },
         RgbImage { pitch: usize::MAX, ..image },
     ] {
-        let error = encoder.encode(&image, &options, None).unwrap_err();
+        let error = encoder.encode(&image, &options).unwrap_err();
         assert!(matches!(error, Error::PlaneDoesNotFit { .. }), "{error}");
     }
     for image in [RgbImage { width: 0, ..image }, RgbImage { height: 65536, ..image }] {
-        let error = encoder.encode(&image, &options, None).unwrap_err();
+        let error = encoder.encode(&image, &options).unwrap_err();
         assert!(matches!(error, Error::Dimensions { .. }), "{error}");
     }
-    encoder.encode(&image, &options, None).unwrap();
+    encoder.encode(&image, &options).unwrap();
 }

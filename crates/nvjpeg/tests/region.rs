@@ -5,10 +5,7 @@
 mod support;
 
 use ocelli_cuda::Device;
-use ocelli_nvjpeg::{
-    Backend, BatchDecoder, BatchDecoderConfig, BatchImage, Bitstream, Decoder, DecoderConfig, Error, Huffman,
-    OutputFormat, Region,
-};
+use ocelli_nvjpeg::{Backend, Decoder, DecoderConfig, Error, Huffman, Region};
 use support::{Picture, assert_near, library, planes, read};
 
 /// At the corners of a picture of 200 x 150 pixels, in the middle, all of it.
@@ -19,53 +16,6 @@ const REGIONS: [Region; 5] = [
     Region { x: 77, y: 51, width: 1, height: 1 },
     Region { x: 0, y: 0, width: 200, height: 150 },
 ];
-
-#[test]
-#[cfg_attr(not(all(ocelli_nvjpeg, ocelli_gpu)), ignore = "needs nvJPEG and an NVIDIA GPU")]
-fn a_batch_may_mix_regions_and_whole_images() {
-    let device = Device::new(0).unwrap();
-    let format = OutputFormat::RgbInterleaved;
-    let picture = Picture::new(200, 150, 4);
-    let (file, frame) = (picture.file(), picture.frame());
-    let expected = Picture::decoded(&file);
-    for backend in [Backend::Default, Backend::Hybrid, Backend::GpuHybrid, Backend::Hardware] {
-        let Some(library) = library(&device, backend) else { continue };
-        let mut decoder = BatchDecoder::new(&library, BatchDecoderConfig::default()).unwrap();
-        let mut bitstream = Bitstream::new(&library).unwrap();
-        let parsed = bitstream.parse(&file).unwrap();
-        assert!(decoder.supports(&parsed, None).unwrap(), "{backend:?}");
-        let mut regions = vec![None];
-        for region in REGIONS {
-            match decoder.supports(&parsed, Some(region)).unwrap() {
-                true => regions.push(Some(region)),
-                false => println!("{backend:?} does not take {region}"),
-            }
-        }
-        regions.push(None);
-        // Twice, so that the parameters of one batch serve another, in another order.
-        for _ in 0..2 {
-            let sizes: Vec<_> =
-                regions.iter().map(|&region| format.plane_sizes(&frame, region).unwrap()).collect();
-            let destinations: Vec<_> = sizes.iter().map(|sizes| planes(&device, sizes, 0)).collect();
-            let images: Vec<_> = regions
-                .iter()
-                .zip(&destinations)
-                .map(|(&region, planes)| BatchImage { bytes: &file, frame, region, planes })
-                .collect();
-            decoder.decode(&images, device.stream()).unwrap_or_else(|error| panic!("{backend:?}: {error}"));
-            device.stream().synchronize().unwrap();
-            for ((region, planes), sizes) in regions.iter().zip(&destinations).zip(&sizes) {
-                let part = region.map_or(expected.clone(), |region| expected.crop(region));
-                let found = read(device.stream(), planes, sizes);
-                assert_near(&found, &[part.rgb], 3, 1.0, &format!("{backend:?}, {region:?}"));
-            }
-            regions.reverse();
-            regions.rotate_left(1);
-        }
-        let outside = Region { x: 150, y: 0, width: 51, height: 1 };
-        assert!(matches!(decoder.supports(&parsed, Some(outside)), Err(Error::InvalidRegion { .. })));
-    }
-}
 
 #[test]
 #[cfg_attr(not(all(ocelli_nvjpeg, ocelli_gpu)), ignore = "needs nvJPEG and an NVIDIA GPU")]

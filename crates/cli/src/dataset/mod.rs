@@ -1,11 +1,19 @@
-//! `ocelli dataset`: image files prepared for training.
+//! `ocelli dataset`: image files looked at, chosen, made smaller, and prepared for training.
 
 mod pack;
+mod recompress;
+mod stats;
+mod subset;
 
+use std::error::Error;
+use std::fmt::Display;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::print;
@@ -14,24 +22,59 @@ use crate::print;
 pub(crate) enum Action {
     /// Packs the images of class folders into one file, which training reads without opening each
     Pack(pack::Options),
+    /// Says what a set of images consists of: classes, sizes, JPEG qualities, decoders, mean and deviation of pixels
+    Stats(stats::Options),
+    /// Copies a part of a set of images, as they are
+    Subset(subset::Options),
+    /// Makes JPEG files smaller by a lower quality, never a higher one; needs a GPU
+    Recompress(recompress::Options),
 }
 
 /// Does what is asked and says so; fails only when that cannot be written.
 pub(crate) fn run(action: &Action) -> io::Result<ExitCode> {
-    let Action::Pack(options) = action;
-    match pack::run(options) {
-        Ok(packed) => {
-            print(options.json, &packed, || packed.to_string())?;
+    match action {
+        Action::Pack(options) => told(options.json, pack::run(options)),
+        Action::Stats(options) => told(options.json, stats::run(options)),
+        Action::Subset(options) => told(options.json, subset::run(options)),
+        Action::Recompress(options) => told(options.json, recompress::run(options)),
+    }
+}
+
+fn told<Report: Serialize + Display>(
+    json: bool,
+    done: Result<Report, Box<dyn Error>>,
+) -> io::Result<ExitCode> {
+    match done {
+        Ok(report) => {
+            print(json, &report, || report.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             // With what caused it.
             let error = error.to_string();
             eprintln!("error: {error}");
-            if options.json {
+            if json {
                 print(true, &json!({ "error": error }), String::new)?;
             }
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Whether something may be written under a name.
+fn free(path: &Path, overwrite: bool) -> Result<(), Box<dyn Error>> {
+    if path.exists() && !overwrite {
+        let path = path.display();
+        return Err(
+            format!("{path} exists already: replace it with --overwrite, or name another file").into()
+        );
+    }
+    Ok(())
+}
+
+/// Hidden where standard error is no terminal.
+fn bar(doing: &'static str, images: usize) -> ProgressBar {
+    let template = "{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(images as u64).with_style(style.progress_chars("=> ")).with_message(doing)
 }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use ocelli_data::images::ImageFolder;
 use ocelli_data::records::{self, Records};
 use serde::Serialize;
+
+use super::{bar, free};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -47,25 +48,13 @@ impl fmt::Display for Packed {
 /// Images are packed as they are: what cannot be decoded is for the one who reads them to find.
 pub(crate) fn run(options: &Options) -> Result<Packed, Box<dyn Error>> {
     let Options { directory, output, workers, overwrite, .. } = options;
-    if output.exists() && !overwrite {
-        let path = output.display();
-        return Err(
-            format!("{path} exists already: replace it with --overwrite, or name another file").into()
-        );
-    }
+    free(output, *overwrite)?;
     let folder = ImageFolder::open(directory)?;
-    let bar = bar(folder.samples().len());
+    let bar = bar("packing", folder.samples().len());
     records::pack(&folder, output, *workers, |count| bar.set_position(count as u64))?;
     bar.finish_and_clear();
     // Opened as training will: its index is whole.
     let records = Records::open(output)?;
     let bytes = std::fs::metadata(output)?.len();
     Ok(Packed { records: records.len(), classes: records.classes().len(), bytes, path: output.clone() })
-}
-
-/// Hidden where standard error is no terminal.
-fn bar(images: usize) -> ProgressBar {
-    let template = "packing [{bar:30}] {pos}/{len} {per_sec} {eta}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(images as u64).with_style(style.progress_chars("=> "))
 }

@@ -11,8 +11,8 @@ use super::policy::Policy;
 use crate::random::{Random, Use};
 use crate::{Error, Result};
 
-/// What is done to the images of a set. Every part draws from random numbers of its own, so that switching one on or off
-/// leaves the others what they were.
+/// What is done to the images of a set. Every part draws from random numbers of its own, so that switching one on or
+/// off leaves the others what they were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
     /// How images get their size.
@@ -55,8 +55,8 @@ impl Augmentation {
         Augmentation { horizontal_flip: 0.5, ..Augmentation::only(geometry) }
     }
 
-    /// What networks for ImageNet are evaluated on: the middle of an image whose shorter side is 8/7 of `size`, as 256 is of
-    /// 224.
+    /// What networks for ImageNet are evaluated on: the middle of an image whose shorter side is 8/7 of `size`, as 256
+    /// is of 224.
     pub const fn imagenet_evaluation(size: u32) -> Augmentation {
         let resize = (size as u64 * 8 / 7) as u32;
         Augmentation::only(Geometry::ResizeCentreCrop { resize, height: size, width: size })
@@ -73,8 +73,8 @@ impl Augmentation {
         Augmentation::only(Geometry::ResizeCentreCrop { resize: size, height: size, width: size })
     }
 
-    /// What detectors see: the whole image, as large as the limits of its sides allow, on a canvas whose sides are multiples
-    /// of `divisor`. Set [`horizontal_flip`](Augmentation::horizontal_flip) to 0.5 to train.
+    /// What detectors see: the whole image, as large as the limits of its sides allow, on a canvas whose sides are
+    /// multiples of `divisor`. Set [`horizontal_flip`](Augmentation::horizontal_flip) to 0.5 to train.
     pub const fn detection(shorter: u32, longer: u32, divisor: u32) -> Augmentation {
         Augmentation::only(Geometry::Fit { shorter, longer, divisor })
     }
@@ -96,15 +96,15 @@ impl Augmentation {
         fault.map_or(Ok(()), |what| Err(Error::Setting { what: format!("augmentation: {what}") }))
     }
 
-    /// Draws what becomes of image `sample` in an epoch: the same for the same arguments, whatever was drawn before. An image
-    /// without pixels is taken for one of a single pixel, which no decoder will deliver.
+    /// Draws what becomes of image `sample` in an epoch: the same for the same arguments, whatever was drawn before. An
+    /// image without pixels is taken for one of a single pixel, which no decoder will deliver.
     pub fn draw(&self, seed: u64, epoch: u64, sample: u64, image: ImageSize) -> Drawn {
         let orientation = if self.exif { image.orientation } else { Orientation::Upright };
         let stored = Size { width: image.width.max(1), height: image.height.max(1) };
         let oriented = orientation.turn(stored);
         let placed = self.geometry.place(oriented, seed, epoch, sample);
         let happens = |purpose, probability: f32| {
-            Random::of_sample(seed, purpose, epoch, sample).between(0.0, 1.0) < f64::from(probability)
+            Random::new(seed, purpose, epoch, sample).between(0.0, 1.0) < f64::from(probability)
         };
         let mut operations = Vec::new();
         if let Some(jitter) = self.jitter {
@@ -130,15 +130,16 @@ impl Augmentation {
         }
     }
 
-    /// The size that all images of a batch are padded to: the largest of their sizes in each direction, rounded up to a
-    /// multiple of the divisor of [`Geometry::Fit`].
+    /// The size that all images of a batch are padded to: that of the geometry, or, for [`Geometry::Fit`], the largest of
+    /// their sizes in each direction, rounded up to a multiple of the divisor.
     pub fn canvas(&self, sizes: impl IntoIterator<Item = Size>) -> Size {
-        let largest = sizes.into_iter().fold(Size::default(), |canvas, size| Size {
+        let least = self.geometry.size().unwrap_or_default();
+        let largest = sizes.into_iter().fold(least, |canvas, size| Size {
             width: canvas.width.max(size.width),
             height: canvas.height.max(size.height),
         });
         let divisor = if let Geometry::Fit { divisor, .. } = self.geometry { divisor.max(1) } else { 1 };
-        let up = |side: u32| side.checked_next_multiple_of(divisor).unwrap_or(side);
+        let up = |side: u32| side.max(1).checked_next_multiple_of(divisor).unwrap_or(side);
         Size { width: up(largest.width), height: up(largest.height) }
     }
 }

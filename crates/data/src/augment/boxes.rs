@@ -74,12 +74,13 @@ impl Edges {
 }
 
 impl Drawn {
-    /// Boxes on the oriented image as boxes in the output, in the same order: cropped, scaled, mirrored, and under affine
-    /// operations the smallest box around the corners, cut off at the output's border after each step (torchvision's rule).
-    /// `None` stands for a box of which less than the limits is left, or whose edges are out of order or no numbers.
+    /// Boxes on the oriented image as boxes in the output, in the same order: cropped, scaled, mirrored, and under
+    /// affine operations the smallest box around the corners, cut off at the output's border after each step
+    /// (torchvision's rule). `None` stands for a box of which less than the limits is left, or whose edges are out of
+    /// order or no numbers.
     ///
-    /// The share that is left is measured against the box around the corners at each step, so that a box which only grows
-    /// by being turned has lost nothing.
+    /// The share that is left is measured against the box around the corners at each step, so that a box which only
+    /// grows by being turned has lost nothing.
     pub fn boxes(&self, boxes: &[BoundingBox], limits: &BoxLimits) -> Vec<Option<BoundingBox>> {
         boxes.iter().map(|one| self.map_box(*one, limits)).collect()
     }
@@ -126,8 +127,8 @@ impl Drawn {
         [x, y]
     }
 
-    /// A box in the output, such as a prediction, as a box on the oriented image, cut off at the image's border. Where an
-    /// affine operation turned the image, the smallest box around the corners.
+    /// A box in the output, such as a prediction, as a box on the oriented image, cut off at the image's border. Where
+    /// an affine operation turned the image, the smallest box around the corners.
     pub fn box_in_image(&self, output: BoundingBox) -> BoundingBox {
         let mut edges = Edges::of(output);
         for operation in self.operations.iter().rev() {

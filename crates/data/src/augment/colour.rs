@@ -3,8 +3,8 @@
 use super::operation::Operation;
 use crate::random::{Random, Use};
 
-/// Random changes of brightness, contrast, saturation and hue, in random order (torchvision's `ColorJitter`). Zero leaves
-/// one out; each is drawn in any case, so that leaving one out does not change the others.
+/// Random changes of brightness, contrast, saturation and hue, in random order (torchvision's `ColorJitter`). Zero
+/// leaves one out; each is drawn in any case, so that leaving one out does not change the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ColourJitter {
     /// The factor of the brightness lies evenly within this of 1, and not below 0.
@@ -29,7 +29,7 @@ impl ColourJitter {
     }
 
     pub(super) fn draw(&self, seed: u64, epoch: u64, sample: u64, operations: &mut Vec<Operation>) {
-        let mut random = Random::of_sample(seed, Use::Jitter, epoch, sample);
+        let mut random = Random::new(seed, Use::Jitter, epoch, sample);
         let mut order = [0, 1, 2, 3];
         random.shuffle(&mut order);
         let mut factor = |range: f32| {

@@ -35,12 +35,12 @@ impl Rectangle {
     }
 }
 
-/// What becomes of one image, with nothing left to chance: made by [`Augmentation::draw`](super::Augmentation::draw), or by
-/// hand.
+/// What becomes of one image, with nothing left to chance: made by [`Augmentation::draw`](super::Augmentation::draw),
+/// or by hand.
 ///
-/// First the orientation is undone. Then `source` is scaled to `scaled`, and `size` pixels are taken from it, from column
-/// `window[0]` and row `window[1]` on; what lies outside of `scaled` is black. The result is mirrored, the operations are
-/// made in their order, the pixels are normalised, and `erased` is filled.
+/// First the orientation is undone. Then `source` is scaled to `scaled`, and `size` pixels are taken from it, from
+/// column `window[0]` and row `window[1]` on; what lies outside of `scaled` is black. The result is mirrored, the
+/// operations are made in their order, the pixels are normalised, and `erased` is filled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// The orientation that is undone; [`Orientation::Upright`] where EXIF is not heeded.
@@ -78,8 +78,8 @@ impl Drawn {
             .map(|(scaled, source)| f64::from(scaled) / f64::from(source.max(1)))
     }
 
-    /// The part of the stored image that has to be decoded, at least: what `source` is before its orientation is undone. For
-    /// smooth colours at its border, 4 more pixels on each side are of use where chroma is subsampled.
+    /// The part of the stored image that has to be decoded, at least: what `source` is before its orientation is
+    /// undone. For smooth colours at its border, 4 more pixels on each side are of use where chroma is subsampled.
     pub fn stored_part(&self) -> Rectangle {
         self.orientation.stored_part(self.source, self.orientation.turn(self.image))
     }
@@ -91,9 +91,8 @@ impl Drawn {
 
     /// Says whether what was drawn, or changed by hand, holds together.
     ///
-    /// # Errors
-    /// [`Error::Setting`] for a source that is empty or reaches beyond the image, and for sizes that are none or beyond what
-    /// 31 bits count.
+    /// # Errors [`Error::Setting`] for a source that is empty or reaches beyond the image, and for sizes that are none
+    /// or beyond what 31 bits count.
     pub fn check(&self) -> Result<()> {
         let fault = |what: String| Err(Error::Setting { what });
         let Rectangle { left, top, width, height } = self.source;

@@ -78,7 +78,7 @@ impl RandomErasing {
     }
 
     pub(super) fn draw(&self, seed: u64, epoch: u64, sample: u64, size: Size) -> Option<Erased> {
-        let mut random = Random::of_sample(seed, Use::Erasing, epoch, sample);
+        let mut random = Random::new(seed, Use::Erasing, epoch, sample);
         let erases = random.between(0.0, 1.0) < f64::from(self.probability);
         let key = [random.word(), random.word()];
         if !erases {

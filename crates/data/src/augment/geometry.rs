@@ -34,8 +34,8 @@ pub enum Geometry {
         /// Columns of the result.
         width: u32,
     },
-    /// A random part of the image, unscaled, after black borders are added to it; CIFAR's augmentation (He et al., 2015).
-    /// Where the image is too small even so, it is black to the right and below.
+    /// A random part of the image, unscaled, after black borders are added to it; CIFAR's augmentation (He et al.,
+    /// 2015). Where the image is too small even so, it is black to the right and below.
     PaddedCrop {
         /// Rows of the result.
         height: u32,
@@ -47,8 +47,9 @@ pub enum Geometry {
         /// Regularization of Convolutional Neural Networks with Cutout", 2017); 0 for none.
         cutout: u32,
     },
-    /// The whole image, as large as two limits allow, with its proportions: detectors' geometry. It lies at the top left of
-    /// a canvas that is as large as the largest image of the batch, and zero beyond the image, after normalisation.
+    /// The whole image, as large as two limits allow, with its proportions: detectors' geometry. It lies at the top
+    /// left of a canvas that is as large as the largest image of the batch, and zero beyond the image, after
+    /// normalisation.
     ///
     /// The sizes are those of torchvision's `GeneralizedRCNNTransform`: `scale = min(shorter / min, longer / max)` in
     /// single precision, sides cut off below their points. It scales without widening the filter; here it widens.
@@ -72,6 +73,17 @@ pub(super) struct Placed {
 }
 
 impl Geometry {
+    /// The size of all results, where they have one.
+    pub const fn size(&self) -> Option<Size> {
+        match *self {
+            Geometry::RandomResizedCrop { height, width, .. }
+            | Geometry::ResizeCentreCrop { height, width, .. }
+            | Geometry::Resize { height, width }
+            | Geometry::PaddedCrop { height, width, .. } => Some(Size { width, height }),
+            Geometry::Fit { .. } => None,
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<String> {
         let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
         let (sides, name) = match *self {
@@ -110,7 +122,7 @@ impl Geometry {
 
     /// What becomes of an image that is looked at as `image` pixels.
     pub(super) fn place(&self, image: Size, seed: u64, epoch: u64, sample: u64) -> Placed {
-        let mut random = Random::of_sample(seed, Use::Crop, epoch, sample);
+        let mut random = Random::new(seed, Use::Crop, epoch, sample);
         let whole = Rectangle { left: 0, top: 0, width: image.width, height: image.height };
         match *self {
             Geometry::RandomResizedCrop { height, width, scale, ratio } => {
@@ -162,7 +174,7 @@ impl Geometry {
         if cutout == 0 {
             return None;
         }
-        let mut random = Random::of_sample(seed, Use::Cutout, epoch, sample);
+        let mut random = Random::new(seed, Use::Cutout, epoch, sample);
         let mut span = |side: u32| {
             let centre = random.below(side as usize) as u64;
             let end = centre + u64::from(cutout) / 2 + 1;

@@ -1,10 +1,11 @@
 //! The filters that scale images.
 
 /// How pixels are scaled. Either filter widens when the image shrinks, so that every source pixel counts, as Pillow and
-/// torchvision (`antialias=True`) do it: with `scale` source pixels for each pixel of the result and
-/// `width = max(scale, 1)`, result pixel `x` is the mean of the source pixels `i` weighted by
-/// `filter((i + 0.5 - (x + 0.5) * scale) / width)`, over those whose weight is not zero and which lie in the source
-/// rectangle. The filter runs over columns and rows; the result is rounded to 8 bits once, where Pillow rounds twice.
+/// torchvision (`antialias=True`) do it: with `scale` source pixels for each pixel of the result and `width =
+/// max(scale, 1)`, result pixel `x` is the mean of the source pixels `i` weighted by `filter((i + 0.5 - (x + 0.5) *
+/// scale) / width)`, over those whose weight is not zero and which lie in the source rectangle. The filter runs over
+/// the columns, whose result is clamped to `0..=255`, then over the rows; it is rounded to 8 bits once, where Pillow
+/// rounds twice.
 ///
 /// Source: Pillow, `src/libImaging/Resample.c`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,7 +37,8 @@ impl Interpolation {
         }
     }
 
-    /// What pixel `x` of `scaled` is made of, out of `source` pixels: the first one's index, and weights that add up to 1.
+    /// What pixel `x` of `scaled` is made of, out of `source` pixels: the first one's index, and weights that add up to
+    /// 1.
     pub(super) fn taps(self, x: u32, source: u32, scaled: u32) -> (usize, Vec<f64>) {
         let scale = f64::from(source) / f64::from(scaled.max(1));
         let width = scale.max(1.0);

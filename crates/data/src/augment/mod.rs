@@ -1,13 +1,13 @@
 //! Augmentation: from decoded images of any size to a normalised batch, on the GPU, in one pass over the pixels.
 //!
-//! The work is in two halves. What is random is drawn on the host: [`Augmentation::draw`] is a pure function of the seed,
-//! the epoch and the sample, so that neither the order of the work, nor the number of workers, nor a resumed run changes a
-//! pixel. What it returns, [`Drawn`], says exactly what becomes of one image, and of the boxes on it
-//! ([`Drawn::boxes`]). The pixels are then made by the GPU ([`kernel::Augmenter`], a whole batch at once), or,
-//! slowly and plainly, by [`host::apply`], which the kernel is held against.
+//! The work is in two halves. What is random is drawn on the host: [`Augmentation::draw`] is a pure function of the
+//! seed, the epoch and the sample, so that neither the order of the work, nor the number of workers, nor a resumed run
+//! changes a pixel. What it returns, [`Drawn`], says exactly what becomes of one image, and of the boxes on it
+//! ([`Drawn::boxes`]). The pixels are then made by the GPU ([`kernel::Augmenter`], a whole batch at once), or, slowly
+//! and plainly, by [`host::apply`], which the kernel is held against.
 //!
-//! The order is: EXIF orientation, geometry, flips, changes of colour, policy, cutout, normalisation, erasing, padding. The
-//! rules are those of torchvision's transforms (v2, on 8-bit tensors); each item says where it differs.
+//! The order is: EXIF orientation, geometry, flips, changes of colour, policy, cutout, normalisation, erasing, padding.
+//! The rules are those of torchvision's transforms (v2, on 8-bit tensors); each item says where it differs.
 //!
 //! ```
 //! use ocelli_data::augment::{Augmentation, ImageSize, Policy};

@@ -2,23 +2,23 @@
 
 use super::drawn::{Rectangle, Size};
 
-/// One step, with its magnitude. Between steps pixels are 8-bit; each step's result is cut off below its point and clamped
-/// to `0..=255` unless it says otherwise.
+/// One step, with its magnitude. Between steps pixels are 8-bit; each step's result is cut off below its point and
+/// clamped to `0..=255` unless it says otherwise.
 ///
 /// Source: torchvision, `transforms/v2/functional/_color.py`, on tensors of `uint8`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operation {
     /// Multiplies every value by a factor.
     Brightness(f32),
-    /// Blends every value with the mean of the image's grey values: `factor * value + (1 - factor) * mean`. A grey value is
-    /// `0.2989 red + 0.587 green + 0.114 blue`, cut off below its point.
+    /// Blends every value with the mean of the image's grey values: `factor * value + (1 - factor) * mean`. A grey
+    /// value is `0.2989 red + 0.587 green + 0.114 blue`, cut off below its point.
     Contrast(f32),
     /// Blends every pixel with its grey value.
     Saturation(f32),
     /// Shifts the hue, in turns of the circle of colours, -0.5 to 0.5. The result in `0..=1` is multiplied by 255.999.
     Hue(f32),
-    /// Blends every pixel but those at the border with the mean of its surroundings, 3 x 3 pixels of which the middle one
-    /// weighs 5 and the others 1. An image with fewer than three rows or columns stays as it is.
+    /// Blends every pixel but those at the border with the mean of its surroundings, 3 x 3 pixels of which the middle
+    /// one weighs 5 and the others 1. An image with fewer than three rows or columns stays as it is.
     Sharpness(f32),
     /// Keeps the highest bits of every value, 0 to 8 of them.
     Posterize(u8),
@@ -56,8 +56,8 @@ impl Operation {
 /// An affine map of an image onto one of the same size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// From the result to the source, both counted from the image's middle, in pixels: `x = m[0] x' + m[1] y' + m[2]` and
-    /// `y = m[3] x' + m[4] y' + m[5]`.
+    /// From the result to the source, both counted from the image's middle, in pixels: `x = m[0] x' + m[1] y' + m[2]`
+    /// and `y = m[3] x' + m[4] y' + m[5]`.
     pub inverse: [f32; 6],
 }
 
@@ -92,8 +92,8 @@ impl Affine {
         std::array::from_fn(|place| self.inverse[place] / half[place / 3])
     }
 
-    /// The source of a pixel of the result, or `None` where there is none: torchvision's arithmetic in single precision,
-    /// which scales to the grid and back before it rounds, half to even.
+    /// The source of a pixel of the result, or `None` where there is none: torchvision's arithmetic in single
+    /// precision, which scales to the grid and back before it rounds, half to even.
     pub(super) fn source(&self, x: u32, y: u32, size: Size) -> Option<[u32; 2]> {
         let [width, height] = [size.width, size.height].map(|side| side as f32);
         let across = x as f32 + 0.5 * (1.0 - width);

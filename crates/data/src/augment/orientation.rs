@@ -2,7 +2,8 @@
 
 use super::drawn::{Rectangle, Size};
 
-/// The orientation that EXIF notes (tag 0x0112): what must be done to the stored pixels so that they are looked at upright.
+/// The orientation that EXIF notes (tag 0x0112): what must be done to the stored pixels so that they are looked at
+/// upright.
 ///
 /// Source: CIPA DC-008 (Exif 2.32), 4.6.4, "Orientation"; the names are those of the operations that undo it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

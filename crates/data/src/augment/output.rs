@@ -24,8 +24,8 @@ impl Element {
     }
 }
 
-/// How pixels become a batch's elements: red, green and blue in `0..=255` become `(value / 255 - mean) / deviation`, and
-/// channels beyond the third are zero.
+/// How pixels become a batch's elements: red, green and blue in `0..=255` become `(value / 255 - mean) / deviation`,
+/// and channels beyond the third are zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Output {
     /// The elements' type.

@@ -4,9 +4,9 @@ use super::drawn::Size;
 use super::operation::{Affine, Operation};
 use crate::random::{Random, Use};
 
-/// Operations that a policy applies to every image, each drawn evenly out of fourteen: none at all, shear, translation (both
-/// in each direction), rotation, brightness, colour, contrast, sharpness, posterisation, solarisation, automatic contrast,
-/// equalisation. Magnitudes are those of torchvision's transforms of the same names; signs are drawn evenly.
+/// Operations that a policy applies to every image, each drawn evenly out of fourteen: none at all, shear, translation
+/// (both in each direction), rotation, brightness, colour, contrast, sharpness, posterisation, solarisation, automatic
+/// contrast, equalisation. Magnitudes are those of torchvision's transforms of the same names; signs are drawn evenly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Some operations in turn, all of one magnitude (Cubuk et al., "RandAugment", 2019).
@@ -80,7 +80,7 @@ impl Policy {
         size: Size,
         operations: &mut Vec<Operation>,
     ) {
-        let mut random = Random::of_sample(seed, Use::Policy, epoch, sample);
+        let mut random = Random::new(seed, Use::Policy, epoch, sample);
         let (count, magnitude, bins, space) = match *self {
             Policy::RandAugment { operations, magnitude, bins } => {
                 // 150 of 331 pixels, the size of AutoAugment's images.

@@ -20,10 +20,12 @@
 mod error;
 mod exif;
 mod header;
+mod metadata;
 mod quality;
 mod route;
 mod segments;
 
 pub use error::{Error, Marker};
 pub use header::{Coding, ColourSpace, Component, Header, MAX_COMPONENTS, Process, Subsampling};
+pub use metadata::with_metadata;
 pub use route::{Reason, Route};

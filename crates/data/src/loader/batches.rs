@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use super::assembly::Assembly;
 use super::batch::Batch;
 use super::engine::Made;
-use super::prepare::{Place, Worker};
+use super::prepare::{Place, Wanted, Worker};
 use super::ring::Ring;
 use super::shared::Shared;
 use crate::images::threads;
@@ -41,7 +41,7 @@ impl Batches {
         let work = Arc::new(Work {
             epoch,
             assembly: Assembly::new(config.batch, first, end, AHEAD),
-            ring: Ring::new(&shared.device, config.prefetch.max(1) + 1)?,
+            ring: Ring::new(&shared.device, shared.consumer.stream(), config.prefetch.max(1) + 1)?,
         });
         let (sender, made) = channel();
         let state = shared.state_before(epoch, first);
@@ -75,7 +75,7 @@ impl Batches {
         // The thread says why it ends early, unless it panicked.
         let ended = || Error::Setting { what: "the thread that feeds the GPU panicked".into() };
         let Made { batch, ready } = made.map_err(|_| ended())??;
-        self.shared.device.stream().wait(&ready)?;
+        self.shared.consumer.stream().wait(&ready)?;
         self.state = batch.state;
         Ok(batch)
     }
@@ -115,8 +115,11 @@ fn prepare(shared: &Arc<Shared>, work: &Work) {
     while let Some((batch, places)) = work.assembly.claim() {
         let start = places.start;
         let fill = |place| {
-            let index = shared.sampler.index(work.epoch, batch * shared.config.batch + place);
-            worker.place(work.epoch, index)
+            let position = batch * shared.config.batch + place;
+            match shared.sampler.index(work.epoch, position).zip(shared.sampler.key(work.epoch, position)) {
+                Some((index, key)) => worker.place(Wanted { epoch: work.epoch, index, key }),
+                None => Ok(Place::Empty),
+            }
         };
         let contents = places.map(fill).collect();
         work.assembly.fill(batch, start, contents);
@@ -144,7 +147,7 @@ fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> R
         let batch = places
             .into_iter()
             .collect::<Result<Vec<Place>>>()
-            .and_then(|places| engine.make(places, work.epoch, state, &work.ring, &mut worker));
+            .and_then(|places| engine.make(places, state, &work.ring, &mut worker));
         match batch {
             Ok(Some(batch)) => {
                 if made.send(Ok(batch)).is_err() {

@@ -1,10 +1,11 @@
 //! What is kept from one epoch to the next: files as they are, and decoded images. Nothing is ever given up for something
 //! else, because each epoch asks for everything once: what comes last would only push out what comes first.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ocelli_cuda::{Device, DeviceBuffer, Stream};
+use ocelli_cuda::{Device, DeviceBuffer};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
@@ -58,19 +59,24 @@ impl<T> Kept<T> {
         found
     }
 
-    /// Whether there is room for so many bytes, which are then taken.
-    fn reserve(&self, index: usize, bytes: usize) -> bool {
+    /// Keeps what `make` makes of an image that is not here yet, if there is room: it says how many bytes that takes.
+    fn offer<E>(
+        &self,
+        index: usize,
+        make: impl FnOnce(usize) -> Result<Option<(T, usize)>, E>,
+    ) -> Result<(), E> {
         if self.limit == 0 {
-            return false;
+            return Ok(());
         }
         let mut entries = self.entries();
-        let fits = entries.bytes.saturating_add(bytes) <= self.limit && !entries.map.contains_key(&index);
-        entries.bytes += if fits { bytes } else { 0 };
-        fits
-    }
-
-    fn insert(&self, index: usize, value: T) {
-        self.entries().map.insert(index, Arc::new(value));
+        if entries.map.contains_key(&index) {
+            return Ok(());
+        }
+        if let Some((value, bytes)) = make(self.limit - entries.bytes)? {
+            entries.bytes += bytes;
+            entries.map.insert(index, Arc::new(value));
+        }
+        Ok(())
     }
 
     fn counts(&self) -> CacheCounts {
@@ -99,9 +105,8 @@ impl EncodedCache {
     }
 
     pub(super) fn offer(&self, index: usize, bytes: &[u8]) {
-        if self.0.reserve(index, bytes.len()) {
-            self.0.insert(index, bytes.into());
-        }
+        let make = |room| Ok::<_, Infallible>((bytes.len() <= room).then(|| (bytes.into(), bytes.len())));
+        let Ok(()) = self.0.offer(index, make);
     }
 
     pub(super) fn counts(&self) -> CacheCounts {
@@ -134,6 +139,14 @@ pub(super) struct DecodedCache {
     filling: Mutex<Option<(DeviceBuffer, usize)>>,
 }
 
+/// Where an image is kept.
+struct Placed {
+    memory: DeviceBuffer,
+    offset: usize,
+    /// Bytes that were allocated for it, and those that come after it.
+    taken: usize,
+}
+
 /// Images share pieces of this many bytes.
 const PIECE: usize = 64 << 20;
 /// Images begin at multiples of this many bytes.
@@ -149,32 +162,32 @@ impl DecodedCache {
         self.kept.get(index)
     }
 
-    /// Keeps a copy of an image, if there is room, made on `stream`, on which it is also read.
-    pub(super) fn offer(&self, index: usize, pixels: &Pixels, stream: &Stream) -> Result<()> {
+    /// Keeps a copy of an image, if there is room, made on the device's stream, on which it is also read.
+    pub(super) fn offer(&self, index: usize, pixels: &Pixels) -> Result<()> {
         let bytes = Pixels::bytes_of(pixels.image);
-        if !self.kept.reserve(index, bytes.next_multiple_of(ALIGNMENT)) {
-            return Ok(());
-        }
-        let (memory, offset) = self.place(bytes, stream)?;
-        stream.copy_device(&memory, offset, &pixels.memory, pixels.offset, bytes)?;
-        self.kept.insert(index, Pixels { memory, offset, image: pixels.image });
-        Ok(())
+        self.kept.offer(index, |room| {
+            let Some(Placed { memory, offset, taken }) = self.place(bytes, room)? else { return Ok(None) };
+            self.device.stream().copy_device(&memory, offset, &pixels.memory, pixels.offset, bytes)?;
+            Ok(Some((Pixels { memory, offset, image: pixels.image }, taken)))
+        })
     }
 
-    fn place(&self, bytes: usize, stream: &Stream) -> Result<(DeviceBuffer, usize)> {
+    fn place(&self, bytes: usize, room: usize) -> Result<Option<Placed>> {
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((memory, end)) = filling.as_mut()
             && memory.len() - *end >= bytes
         {
             let offset = *end;
             *end = (offset + bytes).next_multiple_of(ALIGNMENT).min(memory.len());
-            return Ok((memory.clone(), offset));
+            return Ok(Some(Placed { memory: memory.clone(), offset, taken: 0 }));
         }
-        let memory = self.device.alloc(bytes.max(PIECE))?;
-        // What is allocated is idle in the order of the compute stream.
-        stream.wait(&self.device.stream().record()?)?;
-        *filling = Some((memory.clone(), bytes.next_multiple_of(ALIGNMENT).min(memory.len())));
-        Ok((memory, 0))
+        let taken = bytes.max(PIECE.min(room));
+        if taken > room {
+            return Ok(None);
+        }
+        let memory = self.device.alloc(taken)?;
+        *filling = Some((memory.clone(), bytes.next_multiple_of(ALIGNMENT).min(taken)));
+        Ok(Some(Placed { memory, offset: 0, taken }))
     }
 
     pub(super) fn counts(&self) -> CacheCounts {

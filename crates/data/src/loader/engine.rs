@@ -8,7 +8,7 @@ use super::cache::Pixels;
 use super::prepare::{Payload, Place, Prepared, Worker, of_the_file};
 use super::ring::Ring;
 use super::shared::Shared;
-use super::slab::{Lent, Slab};
+use super::slab::{Lent, ROUND, Slab};
 use crate::augment::kernel::{AugmentedImage, DecodedImage};
 use crate::augment::{ImageSize, Size};
 use crate::encoded::IGNORED;
@@ -16,8 +16,6 @@ use crate::images::Rgb;
 use crate::sampler::State;
 use crate::{Error, Result};
 
-/// Bytes of decoded images that are augmented at once; a single image may be larger.
-const ROUND: usize = 1 << 30;
 /// Images begin at multiples of this many bytes.
 const ALIGNMENT: usize = 256;
 
@@ -49,6 +47,13 @@ struct Ready {
     pixels: Pixels,
 }
 
+/// A place of a batch, and an image that cannot be decoded.
+struct Failed {
+    place: usize,
+    image: Box<Prepared>,
+    error: Error,
+}
+
 impl Engine {
     pub(super) fn new(hardware: Option<&Nvjpeg>) -> Result<Engine> {
         let config = BatchDecoderConfig { format: OutputFormat::RgbInterleaved, ..Default::default() };
@@ -60,7 +65,6 @@ impl Engine {
     pub(super) fn make(
         &mut self,
         places: Vec<Place>,
-        epoch: u64,
         state: State,
         ring: &Ring,
         worker: &mut Worker,
@@ -82,8 +86,12 @@ impl Engine {
         while !pending.is_empty() || memory.is_none() {
             let round = next_round(&mut pending);
             let (ready, failed) = self.decode(round, &shared)?;
-            for (place, index, error) in failed {
-                match worker.instead_of(epoch, index, error)? {
+            for Failed { place, image, error } in failed {
+                // It may be one that replaced another.
+                if let Some(damaged) = image.instead_of {
+                    contents.damaged(place, DamagedImage { replaced_by: None, ..damaged });
+                }
+                match worker.instead_of(image.wanted, error)? {
                     Place::Image(image) if fits(image.drawn.size, canvas) => {
                         pending.push(Pending { place, image, offset: 0 });
                     }
@@ -96,7 +104,7 @@ impl Engine {
                 Some(memory) => memory,
                 None => {
                     let bytes = contents.bytes(canvas, &shared);
-                    let taken = shared.counters.wait_room.time(|| ring.take(bytes, &shared.stream))?;
+                    let taken = shared.counters.wait_room.time(|| ring.take(bytes))?;
                     let Some(taken) = taken else { return Ok(None) };
                     memory.insert(taken)
                 }
@@ -110,13 +118,9 @@ impl Engine {
         Ok(Some(Made { batch: contents.into_batch(memory, canvas, &shared), ready }))
     }
 
-    /// Brings images into device memory. Yields those that are there, or will be in the order of the stream, and the
-    /// place, number and fault of those that cannot be decoded after all.
-    fn decode(
-        &mut self,
-        round: Vec<Pending>,
-        shared: &Shared,
-    ) -> Result<(Vec<Ready>, Vec<(usize, usize, Error)>)> {
+    /// Brings images into device memory. Yields those that are there, or will be in the order of the stream, and those that
+    /// cannot be decoded after all.
+    fn decode(&mut self, round: Vec<Pending>, shared: &Shared) -> Result<(Vec<Ready>, Vec<Failed>)> {
         self.rounds += 1;
         let slab = &mut self.slabs[self.rounds % 2];
         let bytes = round.last().map_or(0, |last| last.offset + slab_bytes(&last.image));
@@ -160,7 +164,7 @@ impl Engine {
         for (refused, file) in refused {
             match self.decode_on_host(&refused, &file, shared) {
                 Ok(()) => ready.push(refused.kept(shared)?),
-                Err(error) => failed.push((refused.place, refused.image.index, error)),
+                Err(error) => failed.push(Failed { place: refused.place, image: refused.image, error }),
             }
             shared.pinned.give_back(file.into_memory());
         }
@@ -214,7 +218,7 @@ impl Engine {
 
     /// Decodes a file on the host that was meant for the engines.
     fn decode_on_host(&mut self, refused: &Ready, file: &PinnedFile, shared: &Shared) -> Result<()> {
-        let path = shared.dataset.name(refused.image.index);
+        let path = shared.dataset.name(refused.image.wanted.index);
         let rgb = Rgb::decode(file.bytes(), &path)?;
         let Pixels { memory, offset, image } = &refused.pixels;
         if rgb.pixels.len() != Pixels::bytes_of(*image) || rgb.width != image.width as usize {
@@ -269,7 +273,7 @@ impl Engine {
 impl Ready {
     /// Offers the pixels to the cache.
     fn kept(self, shared: &Shared) -> Result<Ready> {
-        shared.decoded.offer(self.image.index, &self.pixels, &shared.stream)?;
+        shared.decoded.offer(self.image.wanted.index, &self.pixels)?;
         Ok(self)
     }
 }
@@ -379,7 +383,7 @@ impl Contents {
         for image in self.images {
             batch.valid.push(image.is_some());
             batch.labels.push(image.as_ref().map_or(IGNORED, |image| image.label));
-            batch.indices.push(image.as_ref().map_or(0, |image| image.index));
+            batch.indices.push(image.as_ref().map_or(0, |image| image.wanted.index));
             batch.originals.push(image.as_ref().map_or(ImageSize::upright(0, 0), |image| image.image));
             batch.scales.push(image.as_ref().map_or([0.0; 2], |image| image.drawn.scale()));
             let (drawn, objects) = image.map(|image| (image.drawn, image.objects)).unzip();

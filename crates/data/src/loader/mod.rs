@@ -60,7 +60,7 @@ mod statistics;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ocelli_cuda::Device;
+use ocelli_cuda::{Device, MemoryStats};
 
 pub use batch::{Batch, DamagedImage};
 pub use batches::Batches;
@@ -106,9 +106,9 @@ impl Loader {
         &self.shared.config
     }
 
-    /// The device that batches are made on.
-    pub fn device(&self) -> &Device {
-        &self.shared.device
+    /// The device on whose compute stream batches are used.
+    pub fn consumer(&self) -> &Device {
+        &self.shared.consumer
     }
 
     /// Batches of an epoch.
@@ -152,6 +152,14 @@ impl Loader {
              batches of the size that it was made with"
         );
         Err(Error::Setting { what })
+    }
+
+    /// The GPU's memory that the loader has, besides what nvJPEG works in.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] where the GPU cannot be asked.
+    pub fn memory(&self) -> Result<MemoryStats> {
+        Ok(self.shared.device.memory()?)
     }
 
     /// What has been done so far, and where the time went.

@@ -28,7 +28,7 @@ impl Piece for PinnedBuffer {
 impl Piece for DeviceBuffer {
     fn allocate(device: &Device, bytes: usize) -> Result<DeviceBuffer> {
         let memory = device.alloc(bytes)?;
-        // What is allocated is idle in the order of the compute stream, and is used on others.
+        // What is allocated is idle in the order of the device's stream, and is used on others.
         device.stream().record()?.synchronize()?;
         Ok(memory)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ocelli_cuda::{DeviceBuffer, Event, PinnedBuffer, Stream};
 use ocelli_nvjpeg::{
-    Bitstream, Decoder, DecoderConfig, Error as NvjpegError, OutputFormat, PinnedFile, Plane,
+    Bitstream, Decoder, DecoderConfig, Error as NvjpegError, Nvjpeg, OutputFormat, PinnedFile, Plane,
 };
 
 use super::batch::DamagedImage;
@@ -29,9 +29,19 @@ pub(super) enum Place {
     Empty,
 }
 
+/// An image that is to be prepared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) epoch: u64,
+    /// Its number in the set.
+    pub(super) index: usize,
+    /// What its random numbers follow from, besides the epoch.
+    pub(super) key: u64,
+}
+
 /// An image, ready for the GPU.
 pub(super) struct Prepared {
-    pub(super) index: usize,
+    pub(super) wanted: Wanted,
     pub(super) label: i32,
     pub(super) objects: Vec<Object>,
     pub(super) image: ImageSize,
@@ -83,35 +93,40 @@ impl Worker {
         Arc::clone(&self.shared)
     }
 
-    /// Fills the place of an image of the set, or of none, at the end of an epoch.
-    pub(super) fn place(&mut self, epoch: u64, index: Option<usize>) -> Result<Place> {
-        let Some(index) = index else { return Ok(Place::Empty) };
-        match self.image(epoch, index) {
+    /// Fills the place of an image of the set.
+    pub(super) fn place(&mut self, wanted: Wanted) -> Result<Place> {
+        // Sets may be anybody's; a thread that ended early would be waited for without end.
+        catch_unwind(AssertUnwindSafe(|| match self.image(wanted) {
             Ok(prepared) => Ok(Place::Image(Box::new(prepared))),
-            Err(error) => self.instead_of(epoch, index, error),
-        }
+            Err(error) => self.instead_of(wanted, error),
+        }))
+        .unwrap_or_else(|_| {
+            let what = format!("what reads image {} of the set panicked", wanted.index);
+            Err(Error::Setting { what })
+        })
     }
 
     /// What comes into the place of an image that cannot be decoded.
-    pub(super) fn instead_of(&mut self, epoch: u64, index: usize, error: Error) -> Result<Place> {
+    pub(super) fn instead_of(&mut self, wanted: Wanted, error: Error) -> Result<Place> {
         if !is_of_the_image(&error) {
             return Err(error);
         }
+        let index = wanted.index;
         self.shared.note_damaged(index, &error);
         let path = self.shared.dataset.name(index);
         let damaged = DamagedImage { place: 0, index, path, error, replaced_by: None };
         match self.shared.config.damaged {
             OnDamaged::Fail => Err(damaged.error),
             OnDamaged::Skip => Ok(Place::Damaged(damaged)),
-            OnDamaged::Replace => self.replace(epoch, damaged),
+            OnDamaged::Replace => self.replace(wanted, damaged),
         }
     }
 
-    fn replace(&mut self, epoch: u64, damaged: DamagedImage) -> Result<Place> {
+    fn replace(&mut self, wanted: Wanted, damaged: DamagedImage) -> Result<Place> {
         let samples = self.shared.dataset.len();
         for distance in 1..=REPLACEMENTS.min(samples.saturating_sub(1)) {
             let other = (damaged.index + distance) % samples;
-            match self.image(epoch, other) {
+            match self.image(Wanted { index: other, ..wanted }) {
                 Ok(prepared) => {
                     let damaged = DamagedImage { replaced_by: Some(other), ..damaged };
                     return Ok(Place::Image(Box::new(Prepared { instead_of: Some(damaged), ..prepared })));
@@ -123,21 +138,14 @@ impl Worker {
         Err(damaged.error)
     }
 
-    fn image(&mut self, epoch: u64, index: usize) -> Result<Prepared> {
-        let shared = Arc::clone(&self.shared);
-        // Data sets may be anybody's; a thread that ended early would be waited for without end.
-        let (image, pixels) = catch_unwind(AssertUnwindSafe(|| self.pixels(index))).unwrap_or_else(|_| {
-            let path = shared.dataset.name(index);
-            Err(Error::Unfit { path, what: "what reads it panicked".into() })
-        })?;
-        let config = &shared.config;
-        let drawn = shared
-            .counters
-            .prepare
-            .time(|| config.augmentation.draw(config.seed, epoch, index as u64, image));
-        let objects = shared.objects(index, &drawn)?;
-        let label = shared.dataset.label(index);
-        Ok(Prepared { index, label, objects, image, drawn, pixels: Some(pixels), instead_of: None })
+    fn image(&mut self, wanted: Wanted) -> Result<Prepared> {
+        let Wanted { epoch, index, key } = wanted;
+        let (image, pixels) = self.pixels(index)?;
+        let Shared { config, counters, dataset, .. } = &*self.shared;
+        let drawn = counters.prepare.time(|| config.augmentation.draw(config.seed, epoch, key, image));
+        let objects = self.shared.objects(index, &drawn)?;
+        let label = dataset.label(index);
+        Ok(Prepared { wanted, label, objects, image, drawn, pixels: Some(pixels), instead_of: None })
     }
 
     /// An image's size, and its pixels or the file that they are in.
@@ -181,9 +189,9 @@ impl Worker {
         let orientation = header.orientation.and_then(Orientation::from_exif).unwrap_or_default();
         let image = ImageSize { width: header.width.into(), height: header.height.into(), orientation };
         if header.route() == Route::Hardware
-            && shared.has_engines()
+            && let Some(engines) = &shared.hardware
             && shared.config.to_hardware(index)
-            && let Some(file) = self.parse(bytes, image)?
+            && let Some(file) = self.parse(bytes, image, engines)?
         {
             return Ok((image, Payload::Hardware(file)));
         }
@@ -194,11 +202,19 @@ impl Worker {
             shared.counters.cuda.add(1);
             return Ok((image, payload));
         }
-        self.decode_on_host(index, bytes, orientation)
+        let decoded = self.decode_on_host(index, bytes, orientation);
+        match (decoded, header.route()) {
+            // The header says more of why.
+            (Err(Error::Image { path, source }), Route::Host(reason)) => {
+                let what = format!("it has {reason}, and cannot be decoded on the host either: {source}");
+                Err(Error::Unfit { path, what })
+            }
+            (decoded, _) => decoded,
+        }
     }
 
-    /// The file in page-locked memory, if nvJPEG finds in it what its header says.
-    fn parse(&mut self, bytes: &[u8], image: ImageSize) -> Result<Option<PinnedFile>> {
+    /// The file in page-locked memory, if nvJPEG finds in it what its header says, and the engines take it.
+    fn parse(&mut self, bytes: &[u8], image: ImageSize, engines: &Nvjpeg) -> Result<Option<PinnedFile>> {
         let shared = &self.shared;
         let memory = shared.counters.stage.time(|| -> Result<PinnedBuffer> {
             let mut memory = shared.pinned.take(bytes.len())?;
@@ -212,7 +228,7 @@ impl Worker {
                 Some(bitstream) => bitstream,
                 none => none.insert(Bitstream::new(&shared.nvjpeg)?),
             };
-            Ok(bitstream.parse_pinned(memory, bytes.len()))
+            Ok(bitstream.parse_pinned(memory, bytes.len(), engines))
         })?;
         match parsed {
             Ok(file) if (file.frame().width, file.frame().height) == (image.width, image.height) => {

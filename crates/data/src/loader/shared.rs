@@ -1,6 +1,7 @@
 //! What all threads of a loader share.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,9 +26,13 @@ const UNUSED_PINNED: usize = 1 << 30;
 const UNUSED_PIECES: usize = 512 << 20;
 
 pub(super) struct Shared {
+    /// A device of the loader's own on the same GPU. Its memory is used in the order of its own stream, so that nothing here
+    /// touches the stream of those who train, on which they may be capturing a graph.
     pub(super) device: Device,
     /// Where batches are made, those of epochs that overlap too: what one keeps in the cache, another reads.
     pub(super) stream: Stream,
+    /// Where batches are used.
+    pub(super) consumer: Device,
     pub(super) dataset: Arc<dyn Encoded>,
     pub(super) sampler: Sampler,
     pub(super) config: LoaderConfig,
@@ -48,12 +53,18 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        device: &Device,
+        consumer: &Device,
         dataset: Arc<dyn Encoded>,
         sampler: Sampler,
         config: LoaderConfig,
     ) -> Result<Shared> {
         config.check(sampler.len())?;
+        let (numbers, images) = (sampler.samples(), dataset.len());
+        if numbers > images {
+            let what = format!("the sampler is one of {numbers} samples, and the set has {images}");
+            return Err(Error::Setting { what });
+        }
+        let device = &Device::new(consumer.ordinal())?;
         let nvjpeg = Nvjpeg::new(device, Backend::Default, NvjpegConfig::default())?;
         let hardware = match Nvjpeg::new(device, Backend::Hardware, NvjpegConfig::default()) {
             Ok(nvjpeg) => Some(nvjpeg),
@@ -62,7 +73,8 @@ impl Shared {
         };
         Ok(Shared {
             device: device.clone(),
-            stream: device.new_stream()?,
+            stream: device.stream().clone(),
+            consumer: consumer.clone(),
             dataset,
             sampler,
             nvjpeg,
@@ -78,10 +90,6 @@ impl Shared {
             tools: Mutex::default(),
             engines: Mutex::default(),
         })
-    }
-
-    pub(super) fn has_engines(&self) -> bool {
-        self.hardware.is_some()
     }
 
     /// Where a run is before a batch of an epoch.
@@ -122,10 +130,12 @@ impl Shared {
         })
     }
 
-    /// Counts an image that cannot be decoded, and keeps what is wrong with it.
+    /// Keeps what is wrong with an image that cannot be decoded, and counts it when it is seen for the first time.
     pub(super) fn note_damaged(&self, index: usize, error: &Error) {
-        self.counters.damaged.add(1);
-        lock(&self.damaged).entry(index).or_insert_with(|| error.to_string());
+        if let Entry::Vacant(entry) = lock(&self.damaged).entry(index) {
+            self.counters.damaged.add(1);
+            entry.insert(error.to_string());
+        }
     }
 
     /// The images that could not be decoded so far.

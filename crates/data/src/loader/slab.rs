@@ -9,6 +9,9 @@ use super::shared::Shared;
 use crate::Result;
 use crate::augment::kernel::Workspace;
 
+/// Bytes of decoded images that are augmented at once; a single image may be larger.
+pub(super) const ROUND: usize = 1 << 30;
+
 /// Device memory that images are decoded into. There are two, so that the engines fill one while the other is read.
 #[derive(Default)]
 pub(super) struct Slab {
@@ -36,8 +39,9 @@ impl Slab {
             _ => {
                 self.pixels = None;
                 // Some more, so that it need not grow with every batch that is a little larger.
-                let pixels = shared.device.alloc((bytes + bytes / 8).next_multiple_of(1 << 20))?;
-                // What is allocated is idle in the order of the compute stream.
+                let room = (bytes + bytes / 8).min(bytes.max(ROUND)).next_multiple_of(1 << 20);
+                let pixels = shared.device.alloc(room)?;
+                // What is allocated is idle in the order of the device's stream, which the engines do not heed.
                 shared.device.stream().record()?.synchronize()?;
                 Ok(self.pixels.insert(pixels).clone())
             }

@@ -20,7 +20,7 @@ pub struct Statistics {
     pub host: u64,
     /// Images that were decoded before.
     pub cached: u64,
-    /// Images that could not be decoded.
+    /// Images that could not be decoded, each counted once.
     pub damaged: u64,
     /// Bytes of files that were read.
     pub bytes_read: u64,

@@ -1,14 +1,10 @@
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
 use super::writer::Writer;
 use crate::Result;
 use crate::encoded::Encoded;
-use crate::images::{ImageFolder, threads};
-
-/// How many files a thread reads ahead of the one that writes.
-const AHEAD: usize = 8;
+use crate::images::ImageFolder;
+use crate::ordered::in_order;
 
 /// Packs the image files of a folder into a record file, in the order of the folder, as they are: nothing is decoded
 /// or checked. Records are named by their paths below the folder.
@@ -28,29 +24,19 @@ pub fn pack(
 ) -> Result<()> {
     let mut writer = Writer::create(path, folder.classes())?;
     let samples = folder.samples();
-    let workers = threads(workers).min(samples.len()).max(1);
-    thread::scope(|scope| -> Result<()> {
-        // Each thread reads every `workers`-th file, so that their files in turns are all in order.
-        let start = |worker: usize| {
-            let (sender, receiver) = mpsc::sync_channel(AHEAD);
-            scope.spawn(move || {
-                for index in (worker..samples.len()).step_by(workers) {
-                    // Nobody receives after an error.
-                    if sender.send(folder.bytes(index)).is_err() {
-                        return;
-                    }
-                }
-            });
-            receiver
-        };
-        let receivers: Vec<_> = (0..workers).map(start).collect();
-        let files = receivers.iter().cycle().map_while(|receiver| receiver.recv().ok());
-        for (index, (sample, bytes)) in samples.iter().zip(files).enumerate() {
+    let read = |(): &mut (), index: usize| folder.bytes(index);
+    in_order(
+        samples.len(),
+        workers,
+        || (),
+        read,
+        |index, bytes| {
+            let sample = &samples[index];
             let name = sample.path.strip_prefix(folder.directory()).unwrap_or(&sample.path);
             writer.write(&bytes?, sample.label, &name.to_string_lossy())?;
             progress(index + 1);
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     writer.finish()
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::format::{Entry, Foot, HEAD, head};
-use crate::temporary::temporary_file;
+use crate::temporary::{directory_of, sync_directory, temporary_file};
 use crate::{Error, Result};
 
 /// Writes a record file, record after record. Its name is taken by [`Writer::finish`], once all is on the disk;
@@ -42,7 +42,7 @@ impl Writer {
             encoded.extend(u32::try_from(class.len()).map_err(too_long)?.to_le_bytes());
             encoded.extend(class.as_bytes());
         }
-        let temporary = temporary_file(&name.to_string_lossy(), directory(path)).map_err(cannot_create)?;
+        let temporary = temporary_file(&name.to_string_lossy(), directory_of(path)).map_err(cannot_create)?;
         let mut writer = Writer {
             path: path.into(),
             output: BufWriter::with_capacity(1 << 20, temporary),
@@ -116,10 +116,7 @@ impl Writer {
         // Without this a power cut could leave the name on a part of the file.
         temporary.as_file().sync_all().map_err(failed)?;
         temporary.persist(&path).map_err(|error| failed(error.error))?;
-        // The name itself. Where directories cannot be synchronised, a power cut may still take it back, but not the
-        // file apart.
-        #[cfg(unix)]
-        let _ = std::fs::File::open(directory(&path)).and_then(|directory| directory.sync_all());
+        sync_directory(directory_of(&path));
         Ok(())
     }
 
@@ -128,13 +125,5 @@ impl Writer {
             self.failed = true;
             Error::Io { action: "write", path: self.path.clone(), source }
         })
-    }
-}
-
-/// The directory that a file is in.
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
     }
 }

@@ -51,7 +51,10 @@ pub struct Sampler {
 
 #[derive(Clone, Debug)]
 enum Order {
-    Sequential,
+    /// Of an epoch with this many samples in all shards.
+    Sequential {
+        len: usize,
+    },
     /// Of an epoch with this many samples in all shards.
     Shuffled {
         len: usize,
@@ -70,7 +73,7 @@ struct Shard {
 impl Sampler {
     /// `0..len`, in order, each epoch. Its seed is 0.
     pub fn sequential(len: usize) -> Sampler {
-        Sampler { order: Order::Sequential, seed: 0, shard: Shard::whole(len) }
+        Sampler { order: Order::Sequential { len }, seed: 0, shard: Shard::whole(len) }
     }
 
     /// `0..len`, in another order each epoch. Takes no memory for the order: a sample's index is computed from its
@@ -131,6 +134,28 @@ impl Sampler {
         self.seed
     }
 
+    /// How many samples the indices are of, in all shards.
+    pub fn samples(&self) -> usize {
+        match &self.order {
+            Order::Sequential { len } | Order::Shuffled { len } => *len,
+            Order::ClassBalanced(classes) => classes.len(),
+        }
+    }
+
+    /// What tells the sample at a position of an epoch from every other of the epoch: its index, except where an index may
+    /// come more than once. Random numbers that are drawn for it follow from this, the seed and the epoch.
+    pub fn key(&self, epoch: u64, position: usize) -> Option<u64> {
+        match self.order {
+            Order::Sequential { .. } | Order::Shuffled { .. } => {
+                self.index(epoch, position).map(|index| index as u64)
+            }
+            Order::ClassBalanced(_) if position < self.shard.len => {
+                Some((self.shard.first + position * self.shard.stride) as u64)
+            }
+            Order::ClassBalanced(_) => None,
+        }
+    }
+
     /// The index at a position of an epoch, or `None` beyond the epoch's end.
     pub fn index(&self, epoch: u64, position: usize) -> Option<usize> {
         if position >= self.shard.len {
@@ -138,7 +163,7 @@ impl Sampler {
         }
         let position = self.shard.first + position * self.shard.stride;
         Some(match &self.order {
-            Order::Sequential => position,
+            Order::Sequential { .. } => position,
             Order::Shuffled { len } => {
                 Permutation::new(*len as u64, self.seed, [epoch, 0]).at(position as u64) as usize
             }

@@ -1,5 +1,5 @@
-//! Operations on one pixel at a time. All arithmetic is in single precision and in torchvision's order, its products and
-//! sums fused where torch fuses them, since a result is cut off below its point and may differ by one otherwise.
+//! Operations on one pixel at a time. All arithmetic is in single precision and in torchvision's order, its products
+//! and sums fused where torch fuses them, since a result is cut off below its point and may differ by one otherwise.
 
 use crate::images::Rgb;
 

@@ -12,7 +12,8 @@ use super::output::Output;
 use crate::images::Rgb;
 use crate::{Error, Result};
 
-/// One image, augmented and normalised: `[height, width, channels]` of [`Drawn::size`], not rounded to the output's type.
+/// One image, augmented and normalised: `[height, width, channels]` of [`Drawn::size`], not rounded to the output's
+/// type.
 ///
 /// # Errors
 /// As [`pixels`], and [`Error::Setting`] for an output that makes no sense.

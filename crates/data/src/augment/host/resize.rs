@@ -12,20 +12,23 @@ pub(super) fn resize(drawn: &Drawn, image: &Rgb) -> Rgb {
     let columns = taps(drawn, size.width, drawn.horizontal_flip, 0, source.width, scaled.width);
     let rows = taps(drawn, size.height, drawn.vertical_flip, 1, source.height, scaled.height);
     let (left, top) = (source.left as usize, source.top as usize);
-    // Each source row with its columns scaled.
+    // Each source row with its columns scaled; clamped, as it is where those who work in 8 bits round.
     let across: Vec<Vec<[f64; 3]>> = (top..top + source.height as usize)
         .map(|row| {
             let row = &image.pixels[(row * image.width + left) * 3..];
-            columns.iter().map(|taps| sum(taps, |i| [0, 1, 2].map(|c| f64::from(row[i * 3 + c])))).collect()
+            columns
+                .iter()
+                .map(|taps| sum(taps, |i| [0, 1, 2].map(|c| f64::from(row[i * 3 + c]))))
+                .map(|values| values.map(|value| value.clamp(0.0, 255.0)))
+                .collect()
         })
         .collect();
-    let mut pixels = Vec::new();
-    for taps in &rows {
-        for column in 0..columns.len() {
-            let values = sum(taps, |row| across[row][column]);
-            pixels.extend(values.map(|value| (value + 0.5).floor().clamp(0.0, 255.0) as u8));
-        }
-    }
+    let level = |value: f64| (value + 0.5).floor().clamp(0.0, 255.0) as u8;
+    let whole_row = |taps: &Taps| {
+        let pixel = |column: usize| sum(taps, |row| across[row][column]).map(level);
+        (0..columns.len()).flat_map(pixel).collect::<Vec<u8>>()
+    };
+    let pixels = rows.iter().flat_map(whole_row).collect();
     Rgb { width: columns.len(), height: rows.len(), pixels }
 }
 

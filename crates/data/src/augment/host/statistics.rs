@@ -5,7 +5,8 @@ use crate::images::Rgb;
 
 pub(super) fn contrast(image: &mut Rgb, factor: f32) {
     let pixels = image.pixels.as_chunks().0;
-    // Grey values are whole numbers; torch adds them in single precision, which is exact for images of up to 2^16 pixels.
+    // Grey values are whole numbers; torch adds them in single precision, which is exact for images of up to 2^16
+    // pixels.
     let sum: u64 = pixels.iter().map(|pixel| grey(*pixel) as u64).sum();
     let mean = sum as f32 / pixels.len() as f32;
     each(image, |pixel| pixel.map(|value| blend(value, mean, factor)));
@@ -42,8 +43,8 @@ pub(super) fn equalize(image: &mut Rgb) {
     each(image, |pixel| [0, 1, 2].map(|channel| tables[channel][usize::from(pixel[channel])]));
 }
 
-/// What each value becomes: with `step` the mean number of pixels for each of 255 values, the largest one's not counted,
-/// the number of pixels below it over `step`, rounded. Where `step` is zero, values stay.
+/// What each value becomes: with `step` the mean number of pixels for each of 255 values, the largest one's not
+/// counted, the number of pixels below it over `step`, rounded. Where `step` is zero, values stay.
 fn equalizing(counts: &[u64; 256]) -> [u8; 256] {
     let total: u64 = counts.iter().sum();
     let last = counts.iter().rfind(|count| **count > 0).copied().unwrap_or(0);

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// Four changes of colour, the most that a policy has, and cutout.
 const MAX_STEPS: usize = 4 + Policy::MAX_OPERATIONS as usize + 1;
 
-/// One image of a batch as the kernel sees it: what [`Drawn`] says, where the [`Source`] is, and which place of the batch it
-/// goes to. An array of these in device memory is what a launch reads.
+/// One image of a batch as the kernel sees it: what [`Drawn`] says, where the [`Source`] is, and which place of the
+/// batch it goes to. An array of these in device memory is what a launch reads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Descriptor {
@@ -105,9 +105,8 @@ impl Descriptor {
     /// An image for place `place` of the batch, counted from 0. Its scratch memory, if it needs any, is given to it by
     /// [`arrange_scratch`](super::arrange_scratch).
     ///
-    /// # Errors
-    /// [`Error::Setting`] where `drawn` contradicts itself or the source, where pixels that it needs were not decoded, and
-    /// where it has more operations than any [`Augmentation`](crate::augment::Augmentation) draws.
+    /// # Errors [`Error::Setting`] where `drawn` contradicts itself or the source, where pixels that it needs were not
+    /// decoded, and where it has more operations than any [`Augmentation`](crate::augment::Augmentation) draws.
     pub fn new(drawn: &Drawn, source: &Source, place: u32) -> Result<Descriptor> {
         drawn.check()?;
         source.check()?;
@@ -133,6 +132,10 @@ impl Descriptor {
                 "an image has at most {MAX_STEPS} operations, not {}",
                 drawn.operations.len()
             ));
+        }
+        // The kernel counts an image's pixels in 32 bits.
+        if drawn.size.width.checked_mul(drawn.size.height).is_none() {
+            return fault(format!("an image of {:?} has too many pixels", drawn.size));
         }
         let mut step = [Step::zeroed(); MAX_STEPS];
         for (step, operation) in step.iter_mut().zip(&drawn.operations) {
@@ -321,6 +324,7 @@ mod tests {
             Drawn { scaled: Size { width: 0, height: 5 }, ..drawn() },
             Drawn { window: [i32::MAX, 0], ..drawn() },
             Drawn { operations: vec![Operation::Equalize; MAX_STEPS + 1], ..drawn() },
+            Drawn { size: Size { width: 1 << 16, height: 1 << 16 }, ..drawn() },
         ] {
             let fault = Descriptor::new(&wrong, &source, 0);
             assert!(matches!(fault, Err(Error::Setting { .. })), "{wrong:?}");

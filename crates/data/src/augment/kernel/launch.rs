@@ -1,7 +1,8 @@
 //! The launch: all of this module's unsafe code.
 //!
-//! It stands here, and not in the crate `cuda`, because only whoever decoded the images knows what lies at the addresses in
-//! their descriptors; the launch itself is unsafe for that reason, and whatever can be checked is checked first.
+//! It stands here, and not in the crate `cuda`, because only whoever decoded the images knows what lies at the
+//! addresses in their descriptors; the launch itself is unsafe for that reason, and whatever can be checked is checked
+//! first.
 
 use ocelli_cuda::{Device, Function, KernelArgs, Stream};
 
@@ -30,7 +31,7 @@ pub struct Batch {
     pub places: u32,
     /// Columns and rows of each place: [`Augmentation::canvas`](crate::augment::Augmentation::canvas).
     pub canvas: Size,
-    /// The device address of scratch memory, a multiple of 4; anything where none is needed.
+    /// The device address of scratch memory, a multiple of 4; 0 where none is needed.
     pub scratch: u64,
 }
 
@@ -77,8 +78,8 @@ impl Augmenter {
             .ok_or_else(|| Error::Setting { what: format!("a batch of {places} x {canvas:?} is too large") })
     }
 
-    /// Enqueues the augmentation of a batch: every element of every place that has a descriptor is written. `descriptors`
-    /// are those at the address [`Batch::descriptors`].
+    /// Enqueues the augmentation of a batch: every element of every place that has a descriptor is written.
+    /// `descriptors` are those at the address [`Batch::descriptors`].
     ///
     /// # Errors
     /// [`Error::Setting`] for addresses that are not aligned, for two descriptors of one place, for a place beyond the
@@ -86,13 +87,13 @@ impl Augmenter {
     ///
     /// # Safety
     /// Until the stream has run the launch:
-    /// - at [`Batch::descriptors`] lies a copy of `descriptors`, in which [`arrange_scratch`](super::arrange_scratch) gave
-    ///   out the scratch memory;
+    /// - at [`Batch::descriptors`] lies a copy of `descriptors`, in which [`arrange_scratch`](super::arrange_scratch)
+    ///   gave out the scratch memory;
     /// - at [`Batch::scratch`] lie as many bytes as it returned, which nothing else uses;
-    /// - at [`Batch::images`] lie as many bytes as [`batch_bytes`](Augmenter::batch_bytes) says, which nothing else writes
-    ///   or reads;
-    /// - every plane of every descriptor's source holds the rows of the decoded part, and was written by earlier work that
-    ///   the stream waits for;
+    /// - at [`Batch::images`] lie as many bytes as [`batch_bytes`](Augmenter::batch_bytes) says, which nothing else
+    ///   writes or reads;
+    /// - every plane of every descriptor's source holds the rows of the decoded part, and was written by earlier work
+    ///   that the stream waits for;
     /// - the device lives, whose stream this is.
     pub unsafe fn launch(&self, stream: &Stream, batch: &Batch, descriptors: &[Descriptor]) -> Result<()> {
         if descriptors.is_empty() {
@@ -101,9 +102,9 @@ impl Augmenter {
         let count = check(batch, descriptors)?;
         let arguments = self.arguments(batch);
         let tiles = [batch.canvas.width.div_ceil(TILE), batch.canvas.height.div_ceil(TILE), count];
-        // SAFETY: the arguments are those of the kernel's declaration, in its order. It writes the places of the batch, and
-        // scratch memory, where `check` and the caller's promise say; and reads what the caller promises. The device keeps
-        // the module loaded.
+        // SAFETY: the arguments are those of the kernel's declaration, in its order. It writes the places of the batch,
+        // and scratch memory, where `check` and the caller's promise say; and reads what the caller promises. The
+        // device keeps the module loaded.
         unsafe { self.tiles.launch(stream, tiles, [TILE, THREAD_ROWS, 1], 0, &arguments)? };
         if descriptors.iter().any(Descriptor::needs_whole_image) {
             // SAFETY: as above; it reads of the scratch memory what the first kernel wrote, earlier on the same stream.

@@ -2,9 +2,9 @@
 //!
 //! Two kernels, in fact. The first makes tiles of 32 x 32 pixels, of all images at once, whatever their sizes: for most
 //! augmentations it is the only one. Some operations need the whole image before they can begin (contrast, sharpness,
-//! automatic contrast, equalisation, affine maps). An image that has such is left by the first kernel, scaled and cropped,
-//! in scratch memory, and a block of the second goes over it step by step. A single kernel would have one block do all of
-//! such an image's scaling, and leave most of the GPU idle where every image has one.
+//! automatic contrast, equalisation, affine maps). An image that has such is left by the first kernel, scaled and
+//! cropped, in scratch memory, and a block of the second goes over it step by step. A single kernel would have one
+//! block do all of such an image's scaling, and leave most of the GPU idle where every image has one.
 
 mod descriptor;
 mod launch;
@@ -38,8 +38,8 @@ pub fn arrange_scratch(descriptors: &mut [Descriptor]) -> Result<usize> {
         .ok_or_else(|| Error::Setting { what: format!("{bytes} bytes of scratch memory cannot be had") })
 }
 
-/// The kernels' source for an output's type and channels: `augment_tiles` and `augment_whole`, CUDA C++ without includes, for
-/// every architecture from sm_75 on. Mean and deviation are arguments.
+/// The kernels' source for an output's type and channels: `augment_tiles` and `augment_whole`, CUDA C++ without
+/// includes, for every architecture from sm_75 on. Mean and deviation are arguments.
 pub fn kernel_source(output: &Output) -> KernelSource {
     let element = match output.dtype {
         Element::F16 => "f16",

@@ -54,7 +54,7 @@ __device__ __forceinline__ bool within(const int (&part)[4], int x, int y) {
 }
 
 // Steps `first` up to `end`, each of which looks at one pixel alone, the one in column `x` and row `y`.
-__device__ __forceinline__ Pixel operate(const Descriptor& d, u32 first, u32 end, Pixel pixel, int x, int y) {
+__device__ __noinline__ Pixel operate(const Descriptor& d, u32 first, u32 end, Pixel pixel, int x, int y) {
     for (u32 i = first; i < end; ++i) {
         const Step& step = d.step[i];
         switch (step.kind) {

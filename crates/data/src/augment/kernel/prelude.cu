@@ -1,8 +1,8 @@
 // Element types and the descriptor of an image. Before this text stand ELEMENT, the type of the batch's elements, and
 // CHANNELS, how many a pixel has.
 //
-// Compiled without contraction of products and sums (--fmad=false), so that whatever is not written as fused here has the
-// same bits as on the host.
+// Compiled without contraction of products and sums (--fmad=false), so that whatever is not written as fused here has
+// the same bits as on the host.
 
 struct f16 { unsigned short bits; };
 struct bf16 { unsigned short bits; };

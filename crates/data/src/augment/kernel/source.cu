@@ -1,4 +1,5 @@
-// Pixels of the stored image, from whatever form the decoder left them in. Coordinates count from the whole image's corner.
+// Pixels of the stored image, from whatever form the decoder left them in. Coordinates count from the whole image's
+// corner.
 
 // JFIF's conversion as libjpeg-turbo makes it, with 16 bits after the point.
 __device__ __forceinline__ Pixel from_ycbcr(int luma, int blue_difference, int red_difference) {
@@ -23,8 +24,8 @@ struct Chroma {
     }
 };
 
-// The colour difference of two pixels side by side, `x` even. Where chroma is subsampled by two, libjpeg-turbo weighs the
-// nearest sample three to one against the next one in each direction, and rounds up and down in turns.
+// The colour difference of two pixels side by side, `x` even. Where chroma is subsampled by two, libjpeg-turbo weighs
+// the nearest sample three to one against the next one in each direction, and rounds up and down in turns.
 __device__ __forceinline__ void chroma_pair(const Descriptor& d, int plane, int x, int y, int& first, int& second) {
     const u8* samples = reinterpret_cast<const u8*>(d.planes[plane]);
     size_t pitch = d.pitches[plane];
@@ -56,7 +57,8 @@ __device__ __forceinline__ void chroma_pair(const Descriptor& d, int plane, int 
     second = middle + 3 * near[right] + far[right] + 7 >> 4;
 }
 
-// Two pixels side by side, `x` even, row `y` within what was decoded. One of them may lie outside, and is then any pixel.
+// Two pixels side by side, `x` even, row `y` within what was decoded. One of them may lie outside, and is then any
+// pixel.
 __device__ __forceinline__ void pixel_pair(const Descriptor& d, int x, int y, Pixel& first, Pixel& second) {
     int row = y - d.decoded[1], last = d.decoded[2] - 1;
     int one = clamp(x - d.decoded[0], 0, last), two = clamp(x + 1 - d.decoded[0], 0, last);
@@ -78,13 +80,4 @@ __device__ __forceinline__ void pixel_pair(const Descriptor& d, int x, int y, Pi
     chroma_pair(d, 2, x, y, red[0], red[1]);
     first = from_ycbcr(light, blue[0], red[0]);
     second = from_ycbcr(other, blue[1], red[1]);
-}
-
-// The pixel that is looked at in column `x` and row `y`.
-__device__ __forceinline__ Pixel oriented_pixel(const Descriptor& d, int x, int y) {
-    const int* m = d.to_stored;
-    int column = m[0] * x + m[1] * y + m[2], row = m[3] * x + m[4] * y + m[5];
-    Pixel first, second;
-    pixel_pair(d, column & ~1, row, first, second);
-    return column & 1 ? second : first;
 }

@@ -18,10 +18,11 @@ pub struct Plane {
 pub enum Pixels {
     /// Red, green and blue in turns.
     Interleaved(Plane),
-    /// JPEG's own form: luminance, then the differences of blue and of red with fewer columns and rows. They are scaled up
-    /// and converted as libjpeg-turbo does it by default: where there are half as many columns or rows, the nearest sample
-    /// weighs three times what the next one does ("fancy upsampling"; not across where an image has no more than two columns
-    /// of differences), otherwise the nearest is taken. Of [`Subsampling::Grey`] only the first plane is there.
+    /// JPEG's own form: luminance, then the differences of blue and of red with fewer columns and rows. They are scaled
+    /// up and converted as libjpeg-turbo does it by default: where there are half as many columns or rows, the nearest
+    /// sample weighs three times what the next one does ("fancy upsampling"; not across where an image has no more than
+    /// two columns of differences), otherwise the nearest is taken. Of [`Subsampling::Grey`] only the first plane is
+    /// there.
     Planes {
         /// Luminance and differences.
         planes: [Plane; 3],
@@ -35,9 +36,10 @@ pub enum Pixels {
 pub struct Source {
     /// Where its samples are.
     pub pixels: Pixels,
-    /// Which part of the stored image was decoded; all of it, unless a part was asked for. Planes of differences begin with
-    /// the sample of the part's first pixel. Where the part ends before the image does, its last differences are repeated,
-    /// so that a few pixels more than [`Drawn::stored_part`](crate::augment::Drawn::stored_part) are worth having.
+    /// Which part of the stored image was decoded; all of it, unless a part was asked for. Planes of differences begin
+    /// with the sample of the part's first pixel. Where the part ends before the image does, its last differences are
+    /// repeated, so that a few pixels more than [`Drawn::stored_part`](crate::augment::Drawn::stored_part) are worth
+    /// having.
     pub decoded: Rectangle,
     /// The whole stored image.
     pub whole: Size,

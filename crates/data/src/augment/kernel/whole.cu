@@ -1,5 +1,5 @@
-// The steps of images some of whose steps need all of the image: a block for each image, which goes to and fro between two
-// copies of it. The first copy was made by the tiles.
+// The steps of images some of whose steps need all of the image: a block for each image, which goes to and fro between
+// two copies of it. The first copy was made by the tiles.
 
 constexpr int WHOLE_THREADS = 1024;
 
@@ -17,13 +17,29 @@ template <typename F> __device__ __forceinline__ void each_pixel(const Descripto
         for (int x = threadIdx.x % 32; x < d.size[0]; x += 32) f(x, y);
 }
 
-// Pillow's rule: what lies below a value, over a 255th of the pixels without those of the largest value.
-__device__ void make_table(const u32 (&counts)[256], u8 (&table)[256], unsigned long long pixels) {
-    u32 last = 0;
-    for (int value = 0; value < 256; ++value) if (counts[value]) last = counts[value];
-    unsigned long long step = (pixels - last) / 255, below = 0;
-    for (int value = 0; value < 256; ++value) {
-        table[value] = step ? (u8)min((below + step / 2) / step, 255ull) : (u8)value;
+// Pillow's rule: what lies below a value, over a 255th of the pixels without those of the largest value. One warp makes
+// the table of a channel, eight values a lane.
+__device__ __forceinline__ void make_table(const u32 (&counts)[256], u8 (&table)[256], u32 pixels) {
+    const u32 all = 0xffffffffu;
+    int lane = threadIdx.x % 32;
+    u32 own = 0, last = 0;
+    for (int i = 0; i < 8; ++i) {
+        u32 count = counts[8 * lane + i];
+        own += count;
+        if (count) last = count;
+    }
+    u32 below = own;
+#pragma unroll
+    for (int offset = 1; offset < 32; offset *= 2) {
+        u32 before = __shfl_up_sync(all, below, offset);
+        if (lane >= offset) below += before;
+    }
+    below -= own;
+    last = __shfl_sync(all, last, 31 - __clz(__ballot_sync(all, own > 0)));
+    u32 step = (pixels - last) / 255;
+    for (int i = 0; i < 8; ++i) {
+        int value = 8 * lane + i;
+        table[value] = step ? (u8)min((below + step / 2) / step, 255u) : (u8)value;
         below += counts[value];
     }
 }
@@ -72,8 +88,7 @@ __device__ __forceinline__ void gather(Statistics& s, u32 kind, const Descriptor
             for (int c = 0; c < 3; ++c) atomicAdd(&s.counts[c][channel(pixel, c)], 1u);
         });
         __syncthreads();
-        if (threadIdx.x % 32 == 0 && threadIdx.x < 96)
-            make_table(s.counts[threadIdx.x / 32], s.table[threadIdx.x / 32], (unsigned long long)d.size[0] * d.size[1]);
+        if (threadIdx.x < 3 * 32) make_table(s.counts[threadIdx.x / 32], s.table[threadIdx.x / 32], (u32)d.size[0] * d.size[1]);
     }
     __syncthreads();
 }

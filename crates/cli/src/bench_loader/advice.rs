@@ -1,0 +1,118 @@
+//! What to change where the loader holds training back, the most promising first.
+
+use super::verdict::Shares;
+
+/// A share of images that is worth a word.
+const SOME: f64 = 0.1;
+
+/// How a loader was set, and where it ran.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Setting {
+    /// Whether all images are in one record file.
+    pub(super) packed: bool,
+    pub(super) workers: usize,
+    /// How many threads the machine runs at once.
+    pub(super) processors: usize,
+    pub(super) prefetch: usize,
+    pub(super) hardware_share: f64,
+    pub(super) encoded_cache: usize,
+    pub(super) decoded_cache: usize,
+}
+
+/// What helps a network that gets all that it can take.
+pub(super) const FASTER_STEP: &str =
+    "the loader keeps up: only a faster step helps, with 16 bits, a smaller network or size, or another GPU";
+
+/// Where the loader takes the GPU's time away from the network.
+pub(super) fn less_work(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::new();
+    if setting.hardware_share < 1.0 {
+        change.push(
+            "let the GPU's engines decode more, not its multiprocessors: --hardware-share 1".to_owned(),
+        );
+    }
+    change.extend(keep_decoded(setting));
+    change.push("make the images smaller: those that were decoded are what is scaled".to_owned());
+    change
+}
+
+/// Where workers read.
+pub(super) fn reading(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::new();
+    if !setting.packed {
+        change.push("pack the images into one file: ocelli dataset pack".to_owned());
+    }
+    if setting.encoded_cache == 0 {
+        change.push("keep the files in memory, if they fit: --encoded-cache".to_owned());
+    }
+    change.push("let more workers wait for the disk: --workers".to_owned());
+    change.push("put the set on a faster disk, or make its files smaller".to_owned());
+    change
+}
+
+/// Where workers decode.
+pub(super) fn decoding_on_workers(shares: &Shares, setting: &Setting) -> Vec<String> {
+    let mut change = Vec::new();
+    if shares.on_host >= SOME {
+        change.push(format!(
+            "{:.0} % of the images are none that the GPU decodes: make them baseline JPEG files",
+            100.0 * shares.on_host
+        ));
+    }
+    if shares.on_cuda >= SOME && setting.hardware_share < 1.0 {
+        change.push("give more of the images to the GPU's engines: --hardware-share".to_owned());
+    } else if shares.on_cuda >= SOME {
+        change.push("recompress as baseline JPEG files, which the GPU's engines take".to_owned());
+    }
+    change.extend(more_workers(setting));
+    change.extend(keep_decoded(setting));
+    if change.is_empty() {
+        change.push("make the images smaller".to_owned());
+    }
+    change
+}
+
+/// Where the GPU's engines decode.
+pub(super) fn decoding_on_engines(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::new();
+    if setting.hardware_share >= 1.0 {
+        change.push("let workers and multiprocessors decode a part: --hardware-share 0.8".to_owned());
+    }
+    change.extend(keep_decoded(setting));
+    change.push("recompress the images, or make them smaller".to_owned());
+    change
+}
+
+/// Where workers copy.
+pub(super) fn copying_on_workers(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::from_iter(more_workers(setting));
+    change.extend(keep_decoded(setting));
+    change.push("recompress the images, or make them smaller".to_owned());
+    change
+}
+
+/// Where what is decoded is copied and augmented.
+pub(super) fn copying_to_the_gpu(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::from_iter(keep_decoded(setting));
+    change.push("make the images smaller: those that were decoded are what is copied and scaled".to_owned());
+    change.push(more_ready(setting));
+    change
+}
+
+/// Where the loader is fast enough, but not at all times.
+pub(super) fn more_ready(setting: &Setting) -> String {
+    format!("let more than {} batches lie ready: --prefetch", setting.prefetch)
+}
+
+/// Where the machine has processors that no worker uses.
+fn more_workers(setting: &Setting) -> Option<String> {
+    let Setting { workers, processors, .. } = *setting;
+    (workers < processors)
+        .then(|| format!("start more workers, the machine runs {processors} threads at once: --workers"))
+}
+
+/// Where nothing is kept yet.
+fn keep_decoded(setting: &Setting) -> Option<String> {
+    let worth = "keep decoded images in the GPU's memory, if they fit: --decoded-cache";
+    (setting.decoded_cache == 0).then(|| worth.to_owned())
+}

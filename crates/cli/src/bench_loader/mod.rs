@@ -1,0 +1,287 @@
+//! `ocelli bench-loader`: whether a network gets its images fast enough on this machine, and what holds them back.
+//!
+//! Training on a batch that lies on the GPU is how fast it could be, the loader alone how fast images come, and both together
+//! how fast it is (after lbhm's dl2).
+
+mod advice;
+mod error;
+mod line;
+mod measure;
+mod network;
+mod options;
+mod page_cache;
+mod report;
+mod set;
+mod subjects;
+mod verdict;
+
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use ocelli_core::Device;
+use ocelli_cuda::library::{self, Library};
+use ocelli_data::augment::{Augmentation, Output};
+use ocelli_data::loader::{LastBatch, Loader, LoaderConfig, OnDamaged};
+use ocelli_data::sampler::Sampler;
+use serde_json::json;
+
+use self::advice::Setting;
+use self::error::{Error, Result};
+use self::line::{Line, Loading};
+use self::measure::{Kind, Limits, Measured, measure};
+use self::network::{Labelled, Network};
+use self::options::Cache;
+pub(crate) use self::options::Options;
+use self::page_cache::{Pages, drop_files, read_through};
+use self::report::Report;
+use self::set::Set;
+use self::subjects::{Loaded, Resident};
+use self::verdict::{Facts, Shares, judge};
+
+/// Batches that a small set is repeated to, where nothing of it is kept: more than a measurement takes.
+const EPOCH_BATCHES: usize = 1024;
+/// How long a set is read before it is measured warm.
+const WARMING: Duration = Duration::from_secs(60);
+
+/// Measures and says so; fails only when that cannot be written.
+pub(crate) fn run(options: &Options) -> io::Result<ExitCode> {
+    match bench(options) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Error::Output(error)) => Err(error),
+        Err(Error::Usage(what)) => {
+            eprintln!("error: {what}\n\nFor more information, try '--help'.");
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            if options.json {
+                writeln!(io::stdout(), "{}", json!({ "error": error.to_string() }))?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    let set = Set::open(&options.set)?;
+    options.check(&set)?;
+    // Rather now than after the first measurements.
+    needed(options).try_for_each(|library| library::open(library).map(drop))?;
+    let device = Device::new(options.device)?;
+    device.set_precision(options.precision.precision());
+    let mut bench = Bench::new(options, &set, &device)?;
+    for &batch in &options.batch {
+        bench.synthetic(batch as usize)?;
+    }
+    for &cache in options.caches() {
+        bench.loader(cache)?;
+    }
+    bench.report.finish();
+    Ok(())
+}
+
+/// The libraries that are to be used.
+fn needed(options: &Options) -> impl Iterator<Item = Library> {
+    let training = if options.trains() { &[Library::Cudnn, Library::CublasLt][..] } else { &[] };
+    let loader = (!options.loader_kinds().is_empty()).then_some(Library::Nvjpeg);
+    [Library::Cuda, Library::Nvrtc].into_iter().chain(training.iter().copied()).chain(loader)
+}
+
+/// What is measured, and what was so far.
+struct Bench<'a> {
+    options: &'a Options,
+    set: &'a Set,
+    device: &'a Device,
+    network: Option<Network>,
+    limits: Limits,
+    report: Report,
+    lines: Vec<Line>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(options: &'a Options, set: &'a Set, device: &'a Device) -> Result<Bench<'a>> {
+        let network =
+            options.trains().then(|| Network::new(device, &options.model, set.classes())).transpose()?;
+        let with_loader = options.caches().len() * options.workers.len() * options.loader_kinds().len();
+        let without = usize::from(options.measures(Kind::Synthetic));
+        let report = Report::new(options, set, device, options.batch.len() * (with_loader + without))?;
+        let limits = Limits { warm_up: options.warm_up, time: options.seconds };
+        Ok(Bench { options, set, device, network, limits, report, lines: Vec::new() })
+    }
+
+    fn cuda(&self) -> Result<&'a ocelli_cuda::Device> {
+        let gpu = self.device.gpu().ok_or_else(|| Error::Usage("the device is no GPU".into()))?;
+        Ok(gpu.cuda())
+    }
+
+    /// Trains on a batch that lies on the GPU, if that is asked for.
+    fn synthetic(&mut self, batch: usize) -> Result<()> {
+        let stream = self.cuda()?.stream();
+        let Some(network) = self.network.as_mut().filter(|_| self.options.measures(Kind::Synthetic)) else {
+            return Ok(());
+        };
+        self.report.begin(Kind::Synthetic, batch, None);
+        let size = self.options.size as usize;
+        let images = Labelled::synthetic(self.device, batch, size, self.set.classes())?;
+        let measured = measure(stream, self.limits, &mut Resident { network, batch: images, images: batch })?;
+        self.keep(Line { kind: Kind::Synthetic, batch, loader: None, measured })
+    }
+
+    /// Goes through the settings of the loader with such a cache, and judges the best.
+    fn loader(&mut self, cache: Cache) -> Result<()> {
+        let kinds = self.options.loader_kinds();
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        if cache == Cache::Warm {
+            self.warm()?;
+        }
+        for &batch in &self.options.batch {
+            for &workers in &self.options.workers {
+                for &kind in &kinds {
+                    self.loaded(kind, batch as usize, workers as usize, cache)?;
+                }
+            }
+        }
+        self.verdict(cache)
+    }
+
+    /// Brings the files into the system's memory.
+    fn warm(&self) -> Result<()> {
+        self.report.preparing("reading the set");
+        let (read, images) = (read_through(self.set, WARMING)?, self.set.len());
+        if read < images {
+            let seconds = WARMING.as_secs();
+            self.report.note(&format!(
+                "{read} of {images} images could be read before, in at most {seconds} s: not all of them may be in memory"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a loader's batches, and trains on them if that is what is measured.
+    fn loaded(&mut self, kind: Kind, batch: usize, workers: usize, cache: Cache) -> Result<()> {
+        let cuda = self.cuda()?;
+        let config = self.config(batch, workers);
+        let workers = if workers == 0 { processors() } else { workers };
+        self.report.begin(kind, batch, Some((workers, cache)));
+        let pages = (cache == Cache::Cold).then(|| self.drop_pages()).transpose()?;
+        let times = self.times(batch, cache);
+        let images = self.set.images(times)?;
+        let sampler = Sampler::shuffled(images.len(), 1);
+        let loader = Loader::new(cuda, images, sampler, config)?;
+        let network = self.network.as_mut().filter(|_| kind == Kind::Both);
+        let mut subject = Loaded::new(self.device, &loader, cache == Cache::Cold, network)?;
+        let measured = measure(cuda.stream(), self.limits, &mut subject)?;
+        drop(subject);
+        self.keep(Line { kind, batch, loader: Some(Loading { workers, cache, times, pages }), measured })
+    }
+
+    fn config(&self, batch: usize, workers: usize) -> LoaderConfig {
+        let options = self.options;
+        LoaderConfig {
+            batch,
+            augmentation: Augmentation::imagenet_training(options.size),
+            output: Output { dtype: options.precision.element(), ..Output::default() },
+            last: LastBatch::Drop,
+            damaged: if options.skip_damaged { OnDamaged::Skip } else { OnDamaged::Fail },
+            workers,
+            prefetch: options.prefetch as usize,
+            hardware_share: options.hardware_share as f32,
+            encoded_cache: options.encoded_cache,
+            decoded_cache: options.decoded_cache,
+            ..LoaderConfig::default()
+        }
+    }
+
+    /// How often each image is to be in an epoch. What is cold is so but once; what is kept is found again in the next
+    /// epoch only.
+    fn times(&self, batch: usize, cache: Cache) -> usize {
+        let keeps = self.options.encoded_cache > 0 || self.options.decoded_cache > 0;
+        let images = match cache {
+            Cache::Cold => 0,
+            Cache::Warm if keeps => batch,
+            Cache::Warm => batch * EPOCH_BATCHES,
+        };
+        images.div_ceil(self.set.len()).max(1)
+    }
+
+    /// Makes the cache cold, and says so, once, where that cannot be had.
+    fn drop_pages(&self) -> Result<Pages> {
+        let pages = drop_files(self.set)?;
+        let is_known =
+            self.lines.iter().filter_map(|line| line.loader).any(|known| known.pages == Some(pages));
+        match pages {
+            Pages::Kept if !is_known => {
+                self.report.note("the system keeps the set's files in memory: the cache is not cold")?;
+            }
+            Pages::Unknown if !is_known => {
+                let what =
+                    "the system does not say whether it dropped the set's files: the cache may be warm";
+                self.report.note(what)?;
+            }
+            _ => {}
+        }
+        Ok(pages)
+    }
+
+    fn keep(&mut self, line: Line) -> Result<()> {
+        self.report.line(&line)?;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Of the setting with which training was fastest, or the loader where nothing was trained.
+    fn verdict(&self, cache: Cache) -> Result<()> {
+        let of = |kind| {
+            let is_of = move |line: &&Line| {
+                line.kind == kind && line.loader.is_some_and(|loader| loader.cache == cache)
+            };
+            self.lines.iter().filter(is_of)
+        };
+        let speed = |line: &&Line| line.measured.images_per_second();
+        let fastest = |kind| of(kind).max_by(|a, b| speed(a).total_cmp(&speed(b)));
+        let Some(best) = fastest(Kind::Both).or_else(|| fastest(Kind::Loader)) else { return Ok(()) };
+        let settings = |line: &Line| (line.batch, line.loader.map(|loader| loader.workers));
+        let alone = of(Kind::Loader).find(|line| settings(line) == settings(best));
+        let facts = self.facts(best, alone);
+        self.report.verdict(best, &facts, &judge(&facts))
+    }
+
+    /// What a verdict is made of: the best measurement, and the loader alone with the same settings.
+    fn facts(&self, best: &Line, alone: Option<&Line>) -> Facts {
+        let options = self.options;
+        let workers = best.loader.map_or(0, |loader| loader.workers);
+        let setting = Setting {
+            packed: self.set.is_packed(),
+            workers,
+            processors: processors(),
+            prefetch: options.prefetch as usize,
+            hardware_share: options.hardware_share,
+            encoded_cache: options.encoded_cache,
+            decoded_cache: options.decoded_cache,
+        };
+        let Measured { elapsed, loader, .. } = &alone.unwrap_or(best).measured;
+        let shares = loader.map(|loader| Shares::of(&loader, workers, *elapsed)).unwrap_or_default();
+        let both = Some(best).filter(|best| best.kind == Kind::Both);
+        let synthetic =
+            self.lines.iter().find(|line| line.kind == Kind::Synthetic && line.batch == best.batch);
+        let speed = |line: Option<&Line>| line.map(|line| line.measured.images_per_second());
+        Facts {
+            synthetic: speed(synthetic),
+            loader: speed(alone),
+            both: speed(both),
+            waited: both.map(|both| both.measured.waited_share()),
+            shares,
+            setting,
+        }
+    }
+}
+
+/// How many threads the machine runs at once.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}

@@ -1,0 +1,222 @@
+//! What is to be measured.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use ocelli_core::Precision;
+use ocelli_data::augment::Element;
+use ocelli_models::NAMES;
+use serde::Serialize;
+
+use super::error::{Error, Result};
+use super::measure::Kind;
+use super::set::Set;
+
+#[derive(Args)]
+#[command(
+    after_help = "Three things are timed: training on one batch that lies on the GPU (synthetic), taking batches and \
+                        dropping them (loader), and training on them (both). The verdict says what holds training back, and \
+                        what to change.\n\n\
+                        Examples:\n  \
+                        ocelli bench-loader imagenet --batch 256 --workers 4,8,16\n  \
+                        ocelli bench-loader train.records --cache both --json"
+)]
+pub(crate) struct Options {
+    /// A directory of class folders, a directory with such a train/ in it, or a record file
+    pub(super) set: PathBuf,
+    /// The network that is trained
+    #[arg(long, default_value = "resnet50", value_parser = PossibleValuesParser::new(NAMES))]
+    pub(super) model: String,
+    /// Rows and columns of the images that the network sees
+    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) size: u32,
+    /// The element type of the images, and of convolutions and matrix products
+    #[arg(long, value_enum, default_value_t = Type::F16)]
+    pub(super) precision: Type,
+    /// Images of a batch
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "64,256",
+          value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub(super) batch: Vec<u32>,
+    /// Threads that read images; 0 for as many as the machine runs at once
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "4,8,16",
+          value_parser = clap::value_parser!(u32).range(..=1024))]
+    pub(super) workers: Vec<u32>,
+    /// Batches that may lie ready on the GPU
+    #[arg(long, value_name = "BATCHES", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) prefetch: u32,
+    /// How long each measurement takes
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    pub(super) seconds: Duration,
+    /// Batches before each measurement
+    ///
+    /// In the first ones the step is planned. To see what --encoded-cache and --decoded-cache bring in later epochs, as many
+    /// as an epoch has.
+    #[arg(long, value_name = "BATCHES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) warm_up: u32,
+    /// The share of the images that go to the GPU's JPEG engines, of those that they can decode
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
+    pub(super) hardware_share: f64,
+    /// Keep files in the host's memory, up to so many MiB
+    #[arg(long, value_name = "MIB", default_value = "0", value_parser = mebibytes)]
+    pub(super) encoded_cache: usize,
+    /// Keep decoded images in the GPU's memory, up to so many MiB
+    #[arg(long, value_name = "MIB", default_value = "0", value_parser = mebibytes)]
+    pub(super) decoded_cache: usize,
+    /// What the system has in memory of the set's files
+    #[arg(long, value_enum, default_value_t = CacheOption::Warm)]
+    cache: CacheOption,
+    /// Measure one thing only
+    #[arg(long, value_enum)]
+    only: Option<Kind>,
+    /// Go on without images that cannot be decoded
+    #[arg(long)]
+    pub(super) skip_damaged: bool,
+    /// Which GPU, counted from 0
+    #[arg(long, default_value_t = 0)]
+    pub(super) device: usize,
+    /// Print a line of JSON for each measurement, and for each verdict
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// An element type.
+#[derive(Clone, Copy, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Type {
+    /// Half precision
+    F16,
+    /// bfloat16
+    Bf16,
+    /// Single precision
+    F32,
+    /// Single precision, whose products round their operands to TensorFloat-32
+    Tf32,
+}
+
+impl Type {
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Type::F16 => Precision::mixed_f16(),
+            Type::Bf16 => Precision::mixed_bf16(),
+            Type::F32 => Precision::F32,
+            Type::Tf32 => Precision::Tf32,
+        }
+    }
+
+    /// What the loader writes.
+    pub(super) fn element(self) -> Element {
+        match self {
+            Type::F16 => Element::F16,
+            Type::Bf16 => Element::Bf16,
+            Type::F32 | Type::Tf32 => Element::F32,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum CacheOption {
+    /// All that fits: files are read once before, for up to a minute
+    Warm,
+    /// Nothing: the files' pages are dropped before each measurement, which ends with the set
+    Cold,
+    /// One after the other
+    Both,
+}
+
+/// What the system has in memory of the set's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Cache {
+    Warm,
+    Cold,
+}
+
+impl Cache {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Cache::Warm => "warm",
+            Cache::Cold => "cold",
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn measures(&self, kind: Kind) -> bool {
+        self.only.is_none_or(|only| only == kind)
+    }
+
+    pub(super) fn trains(&self) -> bool {
+        self.measures(Kind::Synthetic) || self.measures(Kind::Both)
+    }
+
+    /// What is measured on the loader's batches.
+    pub(super) fn loader_kinds(&self) -> Vec<Kind> {
+        [Kind::Loader, Kind::Both].into_iter().filter(|&kind| self.measures(kind)).collect()
+    }
+
+    pub(super) fn caches(&self) -> &'static [Cache] {
+        match self.cache {
+            CacheOption::Warm => &[Cache::Warm],
+            CacheOption::Cold => &[Cache::Cold],
+            CacheOption::Both => &[Cache::Warm, Cache::Cold],
+        }
+    }
+
+    /// Rather now than after minutes of measuring.
+    pub(super) fn check(&self, set: &Set) -> Result<()> {
+        if self.loader_kinds().is_empty() || !self.caches().contains(&Cache::Cold) {
+            return Ok(());
+        }
+        for &batch in &self.batch {
+            let batches = set.len() / batch as usize;
+            if batches <= self.warm_up as usize {
+                return Err(Error::Usage(format!(
+                    "with a cold cache the set is gone through once, and its {} images make {batches} batches of {batch}, of \
+                     which {} come before the measurement: use a smaller --warm-up or --batch, or a larger set",
+                    set.len(),
+                    self.warm_up
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (1e-3..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "it takes seconds, from 0.001 to 86400".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 to 1".into())
+}
+
+/// MiB as bytes.
+fn mebibytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse::<usize>().ok().and_then(|mebibytes| mebibytes.checked_mul(1 << 20));
+    bytes.ok_or_else(|| "it takes a whole number of MiB".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_their_ranges_are_refused() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "nan", "inf", "1e9", "five"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!((share("0"), share("0.8"), share("1")), (Ok(0.0), Ok(0.8), Ok(1.0)));
+        for text in ["-0.1", "1.01", "nan", ""] {
+            assert!(share(text).is_err(), "{text}");
+        }
+        assert_eq!((mebibytes("0"), mebibytes("3")), (Ok(0), Ok(3 << 20)));
+        for text in ["-1", "1.5", "18446744073709551615"] {
+            assert!(mebibytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! What holds training back, and what to change: a rule of numbers.
+
+use std::fmt;
+use std::time::Duration;
+
+use ocelli_data::loader::Statistics;
+use serde::Serialize;
+
+use super::advice::{self, Setting};
+use super::measure::ratio;
+
+/// Training on the loader's batches is bound by the network from this share of the synthetic speed on.
+const KEEPS_UP: f64 = 0.95;
+/// The GPU is not short of data where it waits no longer than this share of its time.
+const HARDLY_WAITS: f64 = 0.05;
+
+/// What takes the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Bound {
+    Reading,
+    Decoding,
+    Copying,
+    Computing,
+}
+
+impl Bound {
+    const fn name(self) -> &'static str {
+        match self {
+            Bound::Reading => "reading",
+            Bound::Decoding => "decoding",
+            Bound::Copying => "copying",
+            Bound::Computing => "computing",
+        }
+    }
+}
+
+/// The numbers that a verdict is made of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// Images a second, of what was measured.
+    pub(super) synthetic: Option<f64>,
+    pub(super) loader: Option<f64>,
+    pub(super) both: Option<f64>,
+    /// The share of its time in which the GPU waited for data while it trained.
+    pub(super) waited: Option<f64>,
+    /// What the loader's threads did, without a network where that was measured.
+    pub(super) shares: Shares,
+    /// How the loader was set, and where it ran.
+    pub(super) setting: Setting,
+}
+
+/// Shares of the time, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Shares {
+    /// Of the workers' time: reading files.
+    pub(super) workers_read: f64,
+    /// Of the workers' time: looking at headers, decoding.
+    pub(super) workers_decode: f64,
+    /// Of the workers' time: copying into page-locked memory.
+    pub(super) workers_copy: f64,
+    /// Of the feeding thread's time: decoding on the GPU's engines.
+    pub(super) engines: f64,
+    /// Of the feeding thread's time: copies to the GPU and augmentation, with the wait for them.
+    pub(super) feed: f64,
+    /// Of the images: decoded by the workers alone.
+    pub(super) on_host: f64,
+    /// Of the images: decoded by workers and multiprocessors.
+    pub(super) on_cuda: f64,
+}
+
+impl Shares {
+    /// What the threads did in this time.
+    pub(super) fn of(loader: &Statistics, workers: usize, elapsed: Duration) -> Shares {
+        let elapsed = elapsed.as_secs_f64();
+        // Times are counted when what took them ends, so that some may lie before the beginning.
+        let of_workers = |time: Duration| ratio(time.as_secs_f64(), elapsed * workers as f64).min(1.0);
+        let of_feeder = |time: Duration| ratio(time.as_secs_f64(), elapsed).min(1.0);
+        let engines = of_feeder(loader.hardware_decode);
+        let of_images = |count: u64| ratio(count as f64, loader.images() as f64);
+        Shares {
+            workers_read: of_workers(loader.read),
+            workers_decode: of_workers(loader.prepare + loader.worker_decode),
+            workers_copy: of_workers(loader.stage),
+            engines,
+            feed: (1.0 - engines - of_feeder(loader.wait_workers + loader.wait_room)).max(0.0),
+            on_host: of_images(loader.host),
+            on_cuda: of_images(loader.cuda),
+        }
+    }
+
+    fn workers(&self) -> f64 {
+        self.workers_read + self.workers_decode + self.workers_copy
+    }
+
+    fn feeder(&self) -> f64 {
+        self.engines + self.feed
+    }
+}
+
+/// What holds training back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Verdict {
+    pub(super) bound: Bound,
+    /// The numbers that say so.
+    pub(super) why: String,
+    /// What to change, the most promising first.
+    pub(super) change: Vec<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "bound by {}: {}", self.bound.name(), self.why)?;
+        self.change.iter().try_for_each(|change| writeln!(f, "  {change}"))
+    }
+}
+
+/// Judges. Where training keeps up with the network alone, or the GPU hardly waits, it is the network. Otherwise it is what
+/// the busier side of the loader does longest: the workers, who read, decode and copy, or the thread that feeds the GPU's
+/// engines, copies and augments.
+pub(super) fn judge(facts: &Facts) -> Verdict {
+    if let Some(verdict) = computing(facts) {
+        return verdict;
+    }
+    let Facts { shares, setting, .. } = facts;
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let (bound, busy, mut change) = if shares.workers() >= shares.feeder() {
+        let Shares { workers_read, workers_decode, workers_copy, .. } = *shares;
+        let workers = setting.workers;
+        let busy =
+            |share, what| format!("the {workers} workers spend {} of their time {what}", percent(share));
+        if workers_read >= workers_decode.max(workers_copy) {
+            (Bound::Reading, busy(workers_read, "reading files"), advice::reading(setting))
+        } else if workers_decode >= workers_copy {
+            let busy = busy(workers_decode, "looking at headers and decoding");
+            (Bound::Decoding, busy, advice::decoding_on_workers(shares, setting))
+        } else {
+            let busy = busy(workers_copy, "copying into page-locked memory");
+            (Bound::Copying, busy, advice::copying_on_workers(setting))
+        }
+    } else if shares.engines >= shares.feed {
+        let busy = format!("the GPU's JPEG engines are at work in {} of the time", percent(shares.engines));
+        (Bound::Decoding, busy, advice::decoding_on_engines(setting))
+    } else {
+        let busy = format!("copies to the GPU and augmentation take {} of the time", percent(shares.feed));
+        (Bound::Copying, busy, advice::copying_to_the_gpu(setting))
+    };
+    if facts.loader.zip(facts.synthetic).is_some_and(|(loader, synthetic)| loader >= synthetic) {
+        change.insert(0, advice::more_ready(setting));
+    }
+    Verdict { bound, why: format!("{busy}{}", speeds(facts)), change }
+}
+
+/// That it is the GPU's work, if it is.
+fn computing(facts: &Facts) -> Option<Verdict> {
+    let Facts { synthetic, both, waited, .. } = *facts;
+    let verdict = |why, change| {
+        Some(Verdict { bound: Bound::Computing, why: format!("{why}{}", speeds(facts)), change })
+    };
+    if let (Some(synthetic), Some(both)) = (synthetic, both)
+        && both >= KEEPS_UP * synthetic
+    {
+        let share = 100.0 * ratio(both, synthetic);
+        let why = format!("training reaches {share:.0} % of the network's own speed");
+        return verdict(why, vec![advice::FASTER_STEP.to_owned()]);
+    }
+    let waited = 100.0 * waited.filter(|&waited| waited <= HARDLY_WAITS)?;
+    let why = format!("the GPU waits for data in {waited:.1} % of its time");
+    match synthetic {
+        // It is slower than alone, and not for want of data.
+        Some(_) => verdict(
+            format!("{why}, and the loader's own work on it takes the rest"),
+            advice::less_work(&facts.setting),
+        ),
+        None => verdict(why, vec![advice::FASTER_STEP.to_owned()]),
+    }
+}
+
+/// Images a second, as far as they were measured.
+fn speeds(facts: &Facts) -> String {
+    let named =
+        [("the network alone", facts.synthetic), ("the loader alone", facts.loader), ("both", facts.both)];
+    let known = named.into_iter().filter_map(|(name, speed)| Some(format!("{name} {:.0}", speed?)));
+    let known: Vec<String> = known.collect();
+    if known.is_empty() { String::new() } else { format!(" (images/s: {})", known.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loader at half of the network's speed.
+    fn facts(shares: Shares) -> Facts {
+        let setting =
+            Setting { workers: 8, processors: 16, prefetch: 3, hardware_share: 1.0, ..Setting::default() };
+        Facts {
+            synthetic: Some(1000.0),
+            loader: Some(500.0),
+            both: Some(490.0),
+            waited: Some(0.5),
+            shares,
+            setting,
+        }
+    }
+
+    #[track_caller]
+    fn judged(facts: &Facts, bound: Bound, why: &str, first: &str) -> Verdict {
+        let verdict = judge(facts);
+        assert_eq!(verdict.bound, bound, "{verdict}");
+        assert!(verdict.why.starts_with(why), "{verdict}");
+        assert!(verdict.change.first().is_some_and(|change| change.contains(first)), "{verdict}");
+        verdict
+    }
+
+    #[test]
+    fn a_network_that_is_kept_busy_is_what_takes_the_time() {
+        let busy = Shares { workers_read: 1.0, ..Shares::default() };
+        let keeps_up = Facts { both: Some(950.0), ..facts(busy) };
+        let verdict = judged(
+            &keeps_up,
+            Bound::Computing,
+            "training reaches 95 % of the network's own speed",
+            "the loader keeps up",
+        );
+        assert!(
+            verdict.why.ends_with("(images/s: the network alone 1000, the loader alone 500, both 950)"),
+            "{verdict}"
+        );
+        judged(&Facts { both: Some(949.0), ..facts(busy) }, Bound::Reading, "the 8 workers", "pack");
+        // The loader's own work on the GPU may slow training down without making it wait.
+        let hardly = Facts { waited: Some(0.02), ..facts(busy) };
+        let why =
+            "the GPU waits for data in 2.0 % of its time, and the loader's own work on it takes the rest";
+        judged(&hardly, Bound::Computing, why, "--decoded-cache");
+        let mut shared = hardly.clone();
+        shared.setting.hardware_share = 0.5;
+        judged(&shared, Bound::Computing, why, "--hardware-share 1");
+        // What was not measured alone cannot be said to be slower.
+        let unknown = Facts { synthetic: None, ..hardly };
+        judged(
+            &unknown,
+            Bound::Computing,
+            "the GPU waits for data in 2.0 % of its time (images/s",
+            "keeps up",
+        );
+    }
+
+    #[test]
+    fn workers_that_read_want_fewer_files_or_none() {
+        let shares = Shares { workers_read: 0.7, workers_decode: 0.2, engines: 0.4, ..Shares::default() };
+        let facts = facts(shares);
+        judged(
+            &facts,
+            Bound::Reading,
+            "the 8 workers spend 70 % of their time reading files",
+            "dataset pack",
+        );
+        let packed = Facts { setting: Setting { packed: true, ..facts.setting }, ..facts.clone() };
+        judged(&packed, Bound::Reading, "the 8 workers", "--encoded-cache");
+        let cached = Facts { setting: Setting { packed: true, encoded_cache: 1, ..facts.setting }, ..facts };
+        judged(&cached, Bound::Reading, "the 8 workers", "--workers");
+    }
+
+    #[test]
+    fn workers_that_decode_want_other_files_or_more_hands() {
+        let shares = Shares { workers_decode: 0.9, workers_read: 0.1, on_host: 0.4, ..Shares::default() };
+        let why = "the 8 workers spend 90 % of their time looking at headers and decoding";
+        judged(&facts(shares), Bound::Decoding, why, "40 % of the images are none that the GPU decodes");
+        let cuda = Shares { on_host: 0.0, on_cuda: 0.5, ..shares };
+        judged(&facts(cuda), Bound::Decoding, why, "recompress as baseline");
+        let mut shared = facts(cuda);
+        shared.setting.hardware_share = 0.5;
+        judged(&shared, Bound::Decoding, why, "--hardware-share");
+        let headers = facts(Shares { on_host: 0.0, ..shares });
+        judged(&headers, Bound::Decoding, why, "the machine runs 16 threads at once: --workers");
+        let mut full = headers;
+        full.setting.workers = 16;
+        judged(&full, Bound::Decoding, "the 16 workers", "--decoded-cache");
+        full.setting.decoded_cache = 1;
+        judged(&full, Bound::Decoding, "the 16 workers", "smaller");
+    }
+
+    #[test]
+    fn workers_that_copy_want_more_hands() {
+        let shares = Shares { workers_copy: 0.6, workers_read: 0.1, engines: 0.3, ..Shares::default() };
+        judged(&facts(shares), Bound::Copying, "the 8 workers spend 60 % of their time copying", "--workers");
+    }
+
+    #[test]
+    fn engines_that_are_always_at_work_want_help() {
+        let shares = Shares { engines: 0.9, feed: 0.1, workers_read: 0.3, ..Shares::default() };
+        let mut facts = facts(shares);
+        let why = "the GPU's JPEG engines are at work in 90 % of the time";
+        judged(&facts, Bound::Decoding, why, "--hardware-share 0.8");
+        facts.setting.hardware_share = 0.8;
+        judged(&facts, Bound::Decoding, why, "--decoded-cache");
+    }
+
+    #[test]
+    fn a_thread_that_feeds_all_the_time_wants_less_to_feed() {
+        let shares = Shares { engines: 0.1, feed: 0.8, workers_decode: 0.3, ..Shares::default() };
+        let mut facts = facts(shares);
+        let why = "copies to the GPU and augmentation take 80 % of the time";
+        let verdict = judged(&facts, Bound::Copying, why, "--decoded-cache");
+        assert!(verdict.change.iter().any(|change| change.contains("--prefetch")), "{verdict}");
+        facts.setting.decoded_cache = 1;
+        judged(&facts, Bound::Copying, why, "smaller");
+    }
+
+    #[test]
+    fn a_loader_that_is_fast_enough_alone_wants_to_be_further_ahead() {
+        let shares = Shares { workers_read: 0.7, ..Shares::default() };
+        let fast = Facts { loader: Some(1500.0), both: Some(900.0), ..facts(shares) };
+        judged(&fast, Bound::Reading, "the 8 workers", "let more than 3 batches lie ready: --prefetch");
+        let slow = Facts { loader: Some(999.0), ..fast };
+        judged(&slow, Bound::Reading, "the 8 workers", "dataset pack");
+    }
+
+    #[test]
+    fn a_loader_alone_is_judged_by_its_threads() {
+        let shares = Shares { workers_read: 0.7, ..Shares::default() };
+        let alone = Facts { synthetic: None, both: None, waited: None, ..facts(shares) };
+        let verdict = judged(&alone, Bound::Reading, "the 8 workers", "pack");
+        assert!(verdict.why.ends_with("(images/s: the loader alone 500)"), "{verdict}");
+    }
+
+    #[test]
+    fn shares_are_of_all_workers_and_of_the_one_that_feeds() {
+        let second = Duration::from_secs(1);
+        let mut loader = Statistics::default();
+        (loader.hardware, loader.cuda, loader.host) = (70, 20, 10);
+        (loader.read, loader.prepare, loader.worker_decode, loader.stage) =
+            (2 * second, second, second, second / 2);
+        (loader.hardware_decode, loader.wait_workers, loader.wait_room) =
+            (second / 2, second / 4, second / 8);
+        let shares = Shares::of(&loader, 4, second);
+        let expected = Shares {
+            workers_read: 0.5,
+            workers_decode: 0.5,
+            workers_copy: 0.125,
+            engines: 0.5,
+            feed: 0.125,
+            on_host: 0.1,
+            on_cuda: 0.2,
+        };
+        assert_eq!(shares, expected);
+        assert_eq!(
+            Shares::of(&loader, 4, Duration::ZERO),
+            Shares { on_host: 0.1, on_cuda: 0.2, feed: 1.0, ..Shares::default() }
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! `ocelli dataset stats`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use ocelli_data::survey::{Survey, SurveyConfig, survey};
+use ocelli_data::{Encoded, ImageSet};
+
+use super::bar;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A directory with a folder of images for each class, or a record file
+    set: PathBuf,
+    /// Read headers only: decode nothing, and tell no mean and deviation of pixels
+    #[arg(long)]
+    no_pixels: bool,
+    /// The GPU that decodes, from 0
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    gpu: usize,
+    /// Threads; 0 for as many as the machine runs at once, at most 16
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Files that cannot be decoded are a part of the answer, and no failure.
+pub(crate) fn run(options: &Options) -> Result<Survey, Box<dyn Error>> {
+    let Options { no_pixels, gpu, workers, .. } = *options;
+    let set = ImageSet::open(&options.set)?;
+    let bar = bar("reading", set.len());
+    let config = SurveyConfig { pixels: !no_pixels, gpu, workers };
+    let found = survey(&set, &config, |count| bar.set_position(count as u64));
+    bar.finish_and_clear();
+    Ok(found)
+}

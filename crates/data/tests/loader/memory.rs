@@ -1,0 +1,134 @@
+//! Epochs that are left early, and batches that are held.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ocelli_cuda::Device;
+use ocelli_data::augment::Augmentation;
+use ocelli_data::loader::LoaderConfig;
+
+use crate::support::{Copied, bytes, epoch, in_order, levels, lossless, mixed, rest, within};
+
+/// Far longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn config(batch: usize, prefetch: usize) -> LoaderConfig {
+    LoaderConfig {
+        batch,
+        prefetch,
+        augmentation: Augmentation::imagenet_training(64),
+        output: levels(),
+        workers: 3,
+        ..LoaderConfig::default()
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn epochs_left_early_end_at_once_and_give_their_memory_back() {
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    let mut free = usize::MAX;
+    for round in 0..20 {
+        let loader =
+            in_order(&device, files.folder(), LoaderConfig { decoded_cache: 1 << 20, ..config(2, 2) });
+        // All of it at first, so that everything has been allocated once.
+        let taken = if round < 5 { 7 } else { round % 7 };
+        let batches = loader.epoch(round as u64).unwrap();
+        within(LIMIT, move || {
+            let mut batches = batches;
+            for _ in 0..taken {
+                batches.next().unwrap().unwrap();
+            }
+            drop(batches);
+        });
+        drop(loader);
+        let memory = device.memory().unwrap();
+        assert_eq!(memory.in_use, 0, "the loader's memory is its own");
+        if round < 5 {
+            free = free.min(memory.free);
+        } else {
+            // Fifteen rounds that lose even one image's memory each would take more.
+            assert!(
+                memory.free + (4 << 20) >= free,
+                "{} bytes are free after {free}, round {round}",
+                memory.free
+            );
+        }
+    }
+}
+
+/// The loader goes on with another epoch as if nothing had been.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn an_epoch_left_early_leaves_nothing_behind() {
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    let expected = epoch(&in_order(&device, files.folder(), config(2, 1)), 0);
+    let loader = in_order(&device, files.folder(), config(2, 1));
+    for taken in [0, 1, 3, 7] {
+        let mut batches = loader.epoch(1).unwrap();
+        for _ in 0..taken {
+            batches.next().unwrap().unwrap();
+        }
+        within(LIMIT, move || drop(batches));
+        assert!(epoch(&loader, 0) == expected, "after {taken} batches");
+    }
+}
+
+/// A batch outlives its epoch and its loader.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_batch_may_be_kept_when_all_else_is_gone() {
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    let loader = in_order(&device, files.folder(), config(7, 2));
+    let expected = epoch(&loader, 0);
+    let mut batches = loader.epoch(0).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    within(LIMIT, move || drop((batches, loader)));
+    assert!(Copied::of(&device, &batch) == expected[0]);
+    let clone = batch.images.clone();
+    drop(batch);
+    let held = device.memory().unwrap().free;
+    drop(clone);
+    assert!(device.memory().unwrap().free > held, "the batch's memory did not go with it");
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn held_batches_stop_the_loader_until_one_is_dropped_and_do_not_change() {
+    let device = Device::new(0).unwrap();
+    let files = lossless(40);
+    let expected = epoch(&in_order(&device, files.folder(), config(4, 1)), 0);
+    let loader = in_order(&device, files.folder(), config(4, 1));
+    let mut batches = loader.epoch(0).unwrap();
+    let first = batches.next().unwrap().unwrap();
+    let second = batches.next().unwrap().unwrap();
+    // There is memory for two.
+    let came = Arc::new(AtomicBool::new(false));
+    let waiting = thread::spawn({
+        let came = came.clone();
+        move || {
+            let third = batches.next().unwrap().unwrap();
+            came.store(true, Ordering::SeqCst);
+            (third, batches)
+        }
+    });
+    thread::sleep(Duration::from_millis(500));
+    assert!(!came.load(Ordering::SeqCst), "a third batch came while two were held");
+    assert!(bytes(&device, &first) == expected[0].images && bytes(&device, &second) == expected[1].images);
+    drop(first);
+    let (third, batches) = within(LIMIT, move || waiting.join().unwrap());
+    assert!(Copied::of(&device, &third) == expected[2]);
+    drop(third);
+    // One is held all the time; the others go round.
+    let left = within(LIMIT, {
+        let device = device.clone();
+        move || rest(&device, batches)
+    });
+    assert!(left == expected[3..]);
+    assert!(Copied::of(&device, &second) == expected[1], "a held batch has changed");
+}
