@@ -481,7 +481,8 @@ impl Trainer {
             if batch.count == 0 {
                 continue;
             }
-            let logits = self.net.resnet.forward(&batch.images)?;
+            // Without a history, which would keep every batch until the end.
+            let logits = self.net.resnet.forward(&batch.images)?.detach()?;
             let loss = logits.cross_entropy(&batch.labels, Default::default())?;
             let top = |k| logits.in_top_k(&batch.labels, k)?.sum();
             let found = [loss, top(1)?, top(5)?];

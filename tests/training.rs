@@ -641,3 +641,48 @@ fn the_host_time_of_a_step_is_short() {
     assert_quick("tracing, look-up and replay", Deep::new(&device).host_time());
     assert_eq!(counters(&device).planned, 1);
 }
+
+/// A program may keep its losses, to read them later: that must not keep the memory that a loader lends its batches in.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_loss_that_is_kept_does_not_keep_its_batch() {
+    let (device, _turn) = gpu();
+    let memory = device.gpu().unwrap().cuda().clone();
+    let params = Params::new(&device, Seed(1));
+    let fc = Linear::new(&params / "fc", 8, 3).unwrap();
+    let mut sgd = Sgd::new(&params, SgdConfig { lr: 0.1, ..Default::default() });
+    let labels = Tensor::from_slice(&device, &[0i32, 1, 2, 0], &[4]).unwrap();
+    let (sender, returned) = std::sync::mpsc::channel();
+    let lend = |value: f32| {
+        let buffer = memory.alloc(4 * 8 * 4).unwrap();
+        let bytes: Vec<u8> = (0..32).flat_map(|i| (value + i as f32).to_ne_bytes()).collect();
+        memory.stream().upload(&buffer, 0, &bytes).unwrap();
+        let sender = sender.clone();
+        let lent = buffer.lend(4 * 8 * 4, move |memory| sender.send(memory).unwrap()).unwrap();
+        Tensor::from_device_memory(&device, lent, DType::F32, &[4, 8]).unwrap()
+    };
+    let mut kept = Vec::new();
+    for step in 0..6 {
+        let images = lend(step as f32 / 8.0);
+        let logits = fc.forward(&images).unwrap();
+        let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
+        let right = logits.in_top_k(&labels, 1).unwrap().sum().unwrap();
+        sgd.minimize_with(&loss, &[&right]).unwrap();
+        drop((images, logits));
+        returned.try_recv().unwrap_or_else(|_| panic!("step {step} keeps its batch"));
+        kept.push((loss, right));
+    }
+    let losses: Vec<f32> = kept.iter().map(|(loss, _)| loss.value().unwrap()).collect();
+    assert!(losses[5] < losses[0] && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+    assert!(matches!(sgd.minimize(&kept[5].0), Err(Error::Forgotten)));
+
+    // Without gradients: a history that nobody can ask for is not kept either.
+    params.eval();
+    let images = lend(0.5);
+    let logits = fc.forward(&images).unwrap().detach().unwrap();
+    let loss = logits.cross_entropy(&labels, Default::default()).unwrap();
+    evaluate(&[&loss]).unwrap();
+    drop((images, logits));
+    returned.try_recv().expect("an evaluation keeps its batch");
+    assert!(loss.value().unwrap().is_finite());
+}

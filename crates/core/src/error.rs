@@ -39,6 +39,9 @@ pub enum Error {
         /// What the allocation failed with.
         source: ocelli_cuda::Error,
     },
+    /// A gradient is asked of a loss that has been minimised, or accumulated, already.
+    #[error("this loss has been minimised already, and what led to it is forgotten: trace the step again")]
+    Forgotten,
     /// An operand has an element type that the operation does not take.
     #[error("{operation}: an operand is {found}, but {rule} (at {origin})")]
     TypeMismatch {

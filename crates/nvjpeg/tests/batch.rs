@@ -307,7 +307,8 @@ fn files_in_page_locked_memory_are_decoded_and_come_back() {
         // A file that is cut short is no file; its memory comes back.
         let file = pictures[0].file();
         let (memory, error) = pinned(&file[..20]).unwrap_err();
-        assert!(memory.len() >= 20 && error.is_bad_image(), "{error}");
+        let is_of_the_file = error.is_bad_image() || matches!(error, Error::Dimensions { .. });
+        assert!(memory.len() >= 20 && is_of_the_file, "{error}");
         // Planes that do not fit fail the batch, and the files come back.
         let file = pinned(&file).unwrap();
         let planes = vec![Plane { buffer: device.alloc(10).unwrap(), offset: 0, pitch: 120 }];

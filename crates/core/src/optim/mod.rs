@@ -28,9 +28,11 @@ use crate::tensor::Tensor;
 pub trait Optimizer {
     /// One step: computes the loss, its gradients, and the parameters' new values. Nothing is waited for; the loss may be
     /// read later. The gradients of micro-batches since the last step ([`Optimizer::accumulate`]) are added to this loss's.
+    /// What led to the loss is forgotten, as PyTorch's `backward()` does: a loss that is kept does not keep its batch.
     ///
     /// # Errors
-    /// [`crate::Error::NotScalar`] when the loss is not one number; what can go wrong in planning and running.
+    /// [`crate::Error::NotScalar`] when the loss is not one number; [`crate::Error::Forgotten`] when it has been minimised
+    /// already; what can go wrong in planning and running.
     fn minimize(&mut self, loss: &Tensor) -> Result<()> {
         self.minimize_with(loss, &[])
     }

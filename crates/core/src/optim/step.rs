@@ -161,6 +161,8 @@ impl<S: Settings> Groups<S> {
         }
         run(&mut linearised, Request::Minimize { step, scalars, states: states.clone() }, &roots)?;
         states.iter().chain(trained.iter().filter(|_| update)).for_each(State::advance);
+        // A program that keeps its losses would else keep all batches.
+        roots.iter().for_each(|root| root.forget());
         Ok(())
     }
 }

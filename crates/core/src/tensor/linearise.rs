@@ -200,7 +200,7 @@ impl Walk {
             }
             Source::Operation(_) | Source::Effects(_) => {
                 if self.mode == Mode::Differentiate && node.differentiable {
-                    return Ok(None);
+                    return if node.links().forgotten { Err(Error::Forgotten) } else { Ok(None) };
                 }
                 let Some(buffer) = node.realised(tensor.output) else { return Ok(None) };
                 let leaf = self.data(tensor.ty(), Data::Device { buffer, resident: false }, false);

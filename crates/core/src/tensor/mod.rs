@@ -302,6 +302,12 @@ impl Tensor {
         self.node.realised(self.output)
     }
 
+    /// Forgets how a computed value was computed, and with it what it was computed from: no gradient can be asked of it any
+    /// more.
+    pub(crate) fn forget(&self) {
+        self.node.forget();
+    }
+
     /// Remembers the computed value, and forgets how it was computed where no gradient can be asked of it.
     pub(crate) fn set_realised(&self, buffer: Buffer) {
         self.node.set_realised(self.output, buffer);

@@ -66,6 +66,8 @@ pub(super) struct TraceNode {
 /// What may change after a node is made: its value becomes known, and what led to it may be forgotten then.
 #[derive(Default)]
 pub(super) struct Links {
+    /// What led to the value is forgotten.
+    pub(super) forgotten: bool,
     pub(super) inputs: SmallVec<[Tensor; 2]>,
     pub(super) realised: Vec<Option<Buffer>>,
 }
@@ -91,7 +93,7 @@ impl TraceNode {
             differentiable,
             applied: AtomicBool::new(false),
             mark: AtomicU64::new(0),
-            links: Mutex::new(Links { inputs, realised: Vec::new() }),
+            links: Mutex::new(Links { forgotten: false, inputs, realised: Vec::new() }),
         }
     }
 
@@ -111,11 +113,22 @@ impl TraceNode {
         let mut links = self.links();
         links.realised.resize(self.outputs.len(), None);
         links.realised[output as usize] = Some(buffer);
-        if !self.differentiable && links.realised.iter().all(Option::is_some) {
+        drop(links);
+        if !self.differentiable {
             // Without this, a value that is computed from its own predecessor again and again would keep them all.
-            let forgotten = std::mem::take(&mut links.inputs);
+            self.forget();
+        }
+    }
+
+    /// Forgets what led to the value, if that is known.
+    pub(super) fn forget(&self) {
+        let mut links = self.links();
+        let known = !links.realised.is_empty() && links.realised.iter().all(Option::is_some);
+        if known && matches!(self.source, Source::Operation(_) | Source::Effects(_)) {
+            links.forgotten = true;
+            let inputs = std::mem::take(&mut links.inputs);
             drop(links);
-            drop(forgotten);
+            drop(inputs);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use super::assembly::Assembly;
 use super::batch::Batch;
-use super::engine::Made;
+use super::feeder::Made;
 use super::prepare::{Place, Wanted, Worker};
 use super::ring::Ring;
 use super::shared::Shared;
@@ -116,8 +116,11 @@ fn prepare(shared: &Arc<Shared>, work: &Work) {
         let start = places.start;
         let fill = |place| {
             let position = batch * shared.config.batch + place;
-            match shared.sampler.index(work.epoch, position).zip(shared.sampler.key(work.epoch, position)) {
-                Some((index, key)) => worker.place(Wanted { epoch: work.epoch, index, key }),
+            match shared.sampler.index(work.epoch, position) {
+                Some(index) => {
+                    let key = shared.sampler.key(position);
+                    worker.place(Wanted { epoch: work.epoch, index, key })
+                }
                 None => Ok(Place::Empty),
             }
         };
@@ -137,7 +140,7 @@ fn feed(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) {
 }
 
 fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> Result<()> {
-    let mut engine = shared.take_engine()?;
+    let mut feeder = shared.take_feeder()?;
     let mut worker = Worker::new(shared);
     let result = loop {
         let Some((batch, places)) = shared.counters.wait_workers.time(|| work.assembly.take()) else {
@@ -147,7 +150,7 @@ fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> R
         let batch = places
             .into_iter()
             .collect::<Result<Vec<Place>>>()
-            .and_then(|places| engine.make(places, state, &work.ring, &mut worker));
+            .and_then(|places| feeder.make(places, state, &work.ring, &mut worker));
         match batch {
             Ok(Some(batch)) => {
                 if made.send(Ok(batch)).is_err() {
@@ -159,9 +162,9 @@ fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> R
         }
     };
     // Memory that was lent may be freed next: nothing may be under way.
-    let rested = shared.stream.synchronize().map_err(Error::from).and_then(|()| engine.rest(shared));
+    let rested = shared.stream.synchronize().map_err(Error::from).and_then(|()| feeder.rest(shared));
     if result.is_ok() && rested.is_ok() {
-        shared.give_engine_back(engine);
+        shared.give_feeder_back(feeder);
     }
     result.and(rested)
 }

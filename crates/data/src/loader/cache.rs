@@ -9,7 +9,8 @@ use ocelli_cuda::{Device, DeviceBuffer};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
-use crate::augment::ImageSize;
+use crate::augment::kernel::Layout;
+use crate::augment::{ImageSize, Size};
 
 /// How often a cache was asked, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,20 +115,34 @@ impl EncodedCache {
     }
 }
 
-/// A decoded image in device memory: rows of red, green and blue without gaps.
+/// A decoded image in device memory.
 #[derive(Clone, Debug)]
 pub(super) struct Pixels {
     pub(super) memory: DeviceBuffer,
     /// Where it begins, bytes.
     pub(super) offset: usize,
     pub(super) image: ImageSize,
+    pub(super) layout: Layout,
 }
 
 impl Pixels {
-    /// Bytes of an image's pixels.
-    pub(super) fn bytes_of(image: ImageSize) -> usize {
-        3 * image.width as usize * image.height as usize
+    pub(super) fn size(&self) -> Size {
+        size_of(self.image)
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.layout.bytes(self.size())
+    }
+}
+
+/// Columns and rows of an image as it is stored.
+pub(super) fn size_of(image: ImageSize) -> Size {
+    Size { width: image.width, height: image.height }
+}
+
+/// Bytes of an image in red, green and blue.
+pub(super) fn rgb_bytes(image: ImageSize) -> usize {
+    Layout::Interleaved.bytes(size_of(image))
 }
 
 /// Decoded images in device memory.
@@ -164,11 +179,11 @@ impl DecodedCache {
 
     /// Keeps a copy of an image, if there is room, made on the device's stream, on which it is also read.
     pub(super) fn offer(&self, index: usize, pixels: &Pixels) -> Result<()> {
-        let bytes = Pixels::bytes_of(pixels.image);
+        let bytes = pixels.bytes();
         self.kept.offer(index, |room| {
             let Some(Placed { memory, offset, taken }) = self.place(bytes, room)? else { return Ok(None) };
             self.device.stream().copy_device(&memory, offset, &pixels.memory, pixels.offset, bytes)?;
-            Ok(Some((Pixels { memory, offset, image: pixels.image }, taken)))
+            Ok(Some((Pixels { memory, offset, ..*pixels }, taken)))
         })
     }
 

@@ -25,6 +25,17 @@ pub enum LastBatch {
     Drop,
 }
 
+/// What the GPU's engines make of a JPEG file, before it is augmented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DecodedForm {
+    /// Red, green and blue: within a level of libjpeg-turbo's pixels.
+    #[default]
+    Rgb,
+    /// JPEG's own planes, converted where they are augmented: half the bytes of most files, and libjpeg-turbo's pixels to the
+    /// bit.
+    Planes,
+}
+
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
@@ -51,6 +62,10 @@ pub struct LoaderConfig {
     /// and the multiprocessors. Which images these are depends on their numbers alone: the two decoders differ by up to
     /// one level before colours are converted.
     pub hardware_share: f32,
+    /// Threads that hand files to the engines. One keeps them all at work where nothing else does.
+    pub hardware_threads: usize,
+    /// What the engines make of a file.
+    pub decoded: DecodedForm,
     /// Bytes of the host's memory in which files are kept, until it is full; for sets on slow disks.
     pub encoded_cache: usize,
     /// Bytes of the GPU's memory in which decoded images are kept, until it is full: three for each pixel.
@@ -73,6 +88,8 @@ impl Default for LoaderConfig {
             workers: 0,
             prefetch: 3,
             hardware_share: 1.0,
+            hardware_threads: 1,
+            decoded: DecodedForm::default(),
             encoded_cache: 0,
             decoded_cache: 0,
             max_pixels: 1 << 28,
@@ -96,6 +113,8 @@ impl LoaderConfig {
             )
         } else if !(0.0..=1.0).contains(&self.hardware_share) {
             format!("the share {} of the decoding engines must be between 0 and 1", self.hardware_share)
+        } else if self.hardware_threads == 0 {
+            "at least one thread must hand files to the decoding engines".to_owned()
         } else if self.max_pixels == 0 {
             "images of no pixels are none".to_owned()
         } else {
@@ -136,6 +155,7 @@ mod tests {
         refused(LoaderConfig::default(), 0);
         refused(LoaderConfig { last: LastBatch::Drop, ..Default::default() }, 255);
         refused(LoaderConfig { hardware_share: f32::NAN, ..Default::default() }, 1000);
+        refused(LoaderConfig { hardware_threads: 0, ..Default::default() }, 1000);
         refused(LoaderConfig { max_pixels: 0, ..Default::default() }, 1000);
         refused(
             LoaderConfig { augmentation: Augmentation::imagenet_training(0), ..Default::default() },

@@ -49,7 +49,8 @@ mod batch;
 mod batches;
 mod cache;
 mod config;
-mod engine;
+mod engines;
+mod feeder;
 mod pool;
 mod prepare;
 mod ring;
@@ -65,7 +66,7 @@ use ocelli_cuda::{Device, MemoryStats};
 pub use batch::{Batch, DamagedImage};
 pub use batches::Batches;
 pub use cache::CacheCounts;
-pub use config::{LastBatch, LoaderConfig, OnDamaged};
+pub use config::{DecodedForm, LastBatch, LoaderConfig, OnDamaged};
 pub use statistics::Statistics;
 
 use crate::sampler::{Sampler, State};

@@ -9,9 +9,10 @@ use ocelli_nvjpeg::{
 };
 
 use super::batch::DamagedImage;
-use super::cache::Pixels;
-use super::config::OnDamaged;
+use super::cache::{Pixels, rgb_bytes};
+use super::config::{DecodedForm, OnDamaged};
 use super::shared::Shared;
+use crate::augment::kernel::Layout;
 use crate::augment::{Drawn, ImageSize, Orientation};
 use crate::images::Rgb;
 use crate::jpeg::{Header, Route};
@@ -35,8 +36,8 @@ pub(super) struct Wanted {
     pub(super) epoch: u64,
     /// Its number in the set.
     pub(super) index: usize,
-    /// What its random numbers follow from, besides the epoch.
-    pub(super) key: u64,
+    /// What its random numbers follow from, besides the epoch, if not from its number.
+    pub(super) key: Option<u64>,
 }
 
 /// An image, ready for the GPU.
@@ -54,14 +55,25 @@ pub(super) struct Prepared {
 
 /// Where the pixels are to come from.
 pub(super) enum Payload {
-    /// A file for the GPU's engines.
-    Hardware(PinnedFile),
+    /// A file for the GPU's engines, and how its pixels lie when they have decoded it.
+    Hardware { file: PinnedFile, layout: Layout },
     /// Pixels in device memory, once the event has passed.
     Device { memory: DeviceBuffer, decoded: Event },
     /// Pixels in page-locked memory.
     Host(PinnedBuffer),
     /// Pixels that were decoded in an earlier epoch.
     Cached(Arc<Pixels>),
+}
+
+impl Payload {
+    /// How the pixels lie in device memory.
+    pub(super) fn layout(&self) -> Layout {
+        match self {
+            Payload::Hardware { layout, .. } => *layout,
+            Payload::Device { .. } | Payload::Host(_) => Layout::Interleaved,
+            Payload::Cached(pixels) => pixels.layout,
+        }
+    }
 }
 
 /// One thread's means.
@@ -96,14 +108,22 @@ impl Worker {
     /// Fills the place of an image of the set.
     pub(super) fn place(&mut self, wanted: Wanted) -> Result<Place> {
         // Sets may be anybody's; a thread that ended early would be waited for without end.
-        catch_unwind(AssertUnwindSafe(|| match self.image(wanted) {
+        let caught = |worker: &mut Worker, action: &dyn Fn(&mut Worker) -> Result<Place>| {
+            catch_unwind(AssertUnwindSafe(|| action(worker)))
+        };
+        let placed = caught(self, &|worker| match worker.image(wanted) {
             Ok(prepared) => Ok(Place::Image(Box::new(prepared))),
-            Err(error) => self.instead_of(wanted, error),
-        }))
-        .unwrap_or_else(|_| {
-            let what = format!("what reads image {} of the set panicked", wanted.index);
-            Err(Error::Setting { what })
-        })
+            Err(error) => worker.instead_of(wanted, error),
+        });
+        let panicked = |path| Error::Unfit { path, what: "what reads it panicked".into() };
+        placed
+            .or_else(|_| {
+                caught(self, &|worker| {
+                    let path = worker.shared.dataset.name(wanted.index);
+                    worker.instead_of(wanted, panicked(path))
+                })
+            })
+            .unwrap_or_else(|_| Err(panicked(format!("image {} of the set", wanted.index).into())))
     }
 
     /// What comes into the place of an image that cannot be decoded.
@@ -142,6 +162,7 @@ impl Worker {
         let Wanted { epoch, index, key } = wanted;
         let (image, pixels) = self.pixels(index)?;
         let Shared { config, counters, dataset, .. } = &*self.shared;
+        let key = key.unwrap_or(index as u64);
         let drawn = counters.prepare.time(|| config.augmentation.draw(config.seed, epoch, key, image));
         let objects = self.shared.objects(index, &drawn)?;
         let label = dataset.label(index);
@@ -193,7 +214,11 @@ impl Worker {
             && shared.config.to_hardware(index)
             && let Some(file) = self.parse(bytes, image, engines)?
         {
-            return Ok((image, Payload::Hardware(file)));
+            let layout = match shared.config.decoded {
+                DecodedForm::Rgb => Layout::Interleaved,
+                DecodedForm::Planes => Layout::Planes(header.subsampling),
+            };
+            return Ok((image, Payload::Hardware { file, layout }));
         }
         if !matches!(header.route(), Route::Host(_))
             && let Some(payload) =
@@ -292,7 +317,7 @@ impl Tools {
         if (on_host.frame().width, on_host.frame().height) != (image.width, image.height) {
             return Ok(None);
         }
-        let memory = shared.device_pieces.take(Pixels::bytes_of(image))?;
+        let memory = shared.device_pieces.take(rgb_bytes(image))?;
         let pitch = 3 * image.width as usize;
         let planes = [Plane { buffer: memory.clone(), offset: 0, pitch }];
         match on_host.device(&planes, &cuda.stream) {

@@ -10,7 +10,7 @@ use ocelli_nvjpeg::{Backend, Error as NvjpegError, Nvjpeg, NvjpegConfig};
 
 use super::cache::{DecodedCache, EncodedCache};
 use super::config::LoaderConfig;
-use super::engine::Engine;
+use super::feeder::Feeder;
 use super::pool::Pool;
 use super::prepare::Tools;
 use super::statistics::Counters;
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     damaged: Mutex<BTreeMap<usize, String>>,
     tools: Mutex<Vec<Tools>>,
-    engines: Mutex<Vec<Engine>>,
+    feeders: Mutex<Vec<Feeder>>,
 }
 
 impl Shared {
@@ -88,7 +88,7 @@ impl Shared {
             counters: Counters::default(),
             damaged: Mutex::default(),
             tools: Mutex::default(),
-            engines: Mutex::default(),
+            feeders: Mutex::default(),
         })
     }
 
@@ -152,13 +152,13 @@ impl Shared {
         lock(&self.tools).push(tools);
     }
 
-    pub(super) fn take_engine(&self) -> Result<Engine> {
-        let kept = lock(&self.engines).pop();
-        kept.map_or_else(|| Engine::new(self.hardware.as_ref()), Ok)
+    pub(super) fn take_feeder(&self) -> Result<Feeder> {
+        let kept = lock(&self.feeders).pop();
+        kept.map_or_else(|| Feeder::new(self), Ok)
     }
 
-    pub(super) fn give_engine_back(&self, engine: Engine) {
-        lock(&self.engines).push(engine);
+    pub(super) fn give_feeder_back(&self, feeder: Feeder) {
+        lock(&self.feeders).push(feeder);
     }
 }
 

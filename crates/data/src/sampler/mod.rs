@@ -142,17 +142,12 @@ impl Sampler {
         }
     }
 
-    /// What tells the sample at a position of an epoch from every other of the epoch: its index, except where an index may
-    /// come more than once. Random numbers that are drawn for it follow from this, the seed and the epoch.
-    pub fn key(&self, epoch: u64, position: usize) -> Option<u64> {
+    /// What tells a position of an epoch from all others, in all shards, where one index may come more than once in an epoch;
+    /// `None` where the index does. Random numbers are drawn by the one or the other.
+    pub fn key(&self, position: usize) -> Option<u64> {
         match self.order {
-            Order::Sequential { .. } | Order::Shuffled { .. } => {
-                self.index(epoch, position).map(|index| index as u64)
-            }
-            Order::ClassBalanced(_) if position < self.shard.len => {
-                Some((self.shard.first + position * self.shard.stride) as u64)
-            }
-            Order::ClassBalanced(_) => None,
+            Order::Sequential { .. } | Order::Shuffled { .. } => None,
+            Order::ClassBalanced(_) => Some((self.shard.first + position * self.shard.stride) as u64),
         }
     }
 

@@ -8,11 +8,13 @@
 
 mod descriptor;
 mod launch;
+mod layout;
 mod source;
 mod submit;
 
 pub use descriptor::Descriptor;
 pub use launch::{Augmenter, Batch};
+pub use layout::{Layout, PlanePlace};
 pub use source::{Pixels, Plane, Source};
 pub use submit::{AugmentedImage, DecodedImage, Workspace};
 

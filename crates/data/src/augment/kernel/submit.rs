@@ -3,11 +3,11 @@
 use bytemuck::cast_slice;
 use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
 
-use super::{Augmenter, Batch, Descriptor, Source, arrange_scratch};
+use super::{Augmenter, Batch, Descriptor, Layout, arrange_scratch};
 use crate::augment::drawn::{Drawn, Size};
 use crate::{Error, Result};
 
-/// A decoded image in device memory: rows of red, green and blue without gaps.
+/// A decoded image in device memory, without gaps.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodedImage<'a> {
     /// The memory.
@@ -16,6 +16,8 @@ pub struct DecodedImage<'a> {
     pub offset: usize,
     /// Columns and rows.
     pub size: Size,
+    /// Its planes.
+    pub layout: Layout,
 }
 
 /// What becomes of a decoded image.
@@ -76,14 +78,14 @@ impl Augmenter {
 
 impl AugmentedImage<'_> {
     fn descriptor(&self) -> Result<Descriptor> {
-        let DecodedImage { memory, offset, size } = self.image;
-        let bytes = 3 * size.width as usize * size.height as usize;
+        let DecodedImage { memory, offset, size, layout } = self.image;
+        let bytes = layout.bytes(size);
         if offset.checked_add(bytes).is_none_or(|end| end > memory.len()) {
             let what =
                 format!("an image of {bytes} bytes at {offset} does not lie in memory of {}", memory.len());
             return Err(Error::Setting { what });
         }
-        Descriptor::new(self.drawn, &Source::interleaved(memory.ptr() + offset as u64, size), self.place)
+        Descriptor::new(self.drawn, &layout.source(memory.ptr() + offset as u64, size), self.place)
     }
 }
 

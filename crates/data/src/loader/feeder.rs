@@ -1,15 +1,16 @@
-//! What feeds the GPU: it hands whole batches to the decoding engines, and augments them.
+//! What feeds the GPU: it has whole batches decoded, and augments them.
 
 use ocelli_cuda::{DeviceBuffer, Event};
-use ocelli_nvjpeg::{BatchDecoder, BatchDecoderConfig, Nvjpeg, OutputFormat, PinnedFile, PinnedImage, Plane};
+use ocelli_nvjpeg::PinnedFile;
 
 use super::batch::{Batch, DamagedImage};
-use super::cache::Pixels;
-use super::prepare::{Payload, Place, Prepared, Worker, of_the_file};
+use super::cache::{Pixels, rgb_bytes, size_of};
+use super::engines::{Decoded, Engines, Entering};
+use super::prepare::{Payload, Place, Prepared, Worker};
 use super::ring::Ring;
 use super::shared::Shared;
 use super::slab::{Lent, ROUND, Slab};
-use crate::augment::kernel::{AugmentedImage, DecodedImage};
+use crate::augment::kernel::{AugmentedImage, DecodedImage, Layout};
 use crate::augment::{ImageSize, Size};
 use crate::encoded::IGNORED;
 use crate::images::Rgb;
@@ -19,9 +20,9 @@ use crate::{Error, Result};
 /// Images begin at multiples of this many bytes.
 const ALIGNMENT: usize = 256;
 
-/// What takes long to make, and is kept from one epoch to the next.
-pub(super) struct Engine {
-    decoder: Option<BatchDecoder>,
+/// Makes batches, one after another. It takes long to make, and is kept from one epoch to the next.
+pub(super) struct Feeder {
+    engines: Engines,
     slabs: [Slab; 2],
     rounds: usize,
 }
@@ -54,11 +55,9 @@ struct Failed {
     error: Error,
 }
 
-impl Engine {
-    pub(super) fn new(hardware: Option<&Nvjpeg>) -> Result<Engine> {
-        let config = BatchDecoderConfig { format: OutputFormat::RgbInterleaved, ..Default::default() };
-        let decoder = hardware.map(|library| BatchDecoder::new(library, config)).transpose()?;
-        Ok(Engine { decoder, slabs: Default::default(), rounds: 0 })
+impl Feeder {
+    pub(super) fn new(shared: &Shared) -> Result<Feeder> {
+        Ok(Feeder { engines: Engines::new(shared)?, slabs: Default::default(), rounds: 0 })
     }
 
     /// Makes a batch of what the workers have prepared. None when the ring has stopped.
@@ -128,10 +127,12 @@ impl Engine {
         let (mut ready, mut entering) = (Vec::new(), Vec::new());
         for Pending { place, mut image, offset } in round {
             let size = image.image;
-            let in_slab = Pixels { memory: memory.clone(), offset, image: size };
+            let layout = image.pixels.as_ref().map_or(Layout::Interleaved, Payload::layout);
+            let in_slab = Pixels { memory: memory.clone(), offset, image: size, layout };
             let pixels = match image.pixels.take() {
-                Some(Payload::Hardware(file)) => {
-                    entering.push((Ready { place, image, pixels: in_slab }, file));
+                Some(Payload::Hardware { file, .. }) => {
+                    let pixels = in_slab.clone();
+                    entering.push(Entering { with: Ready { place, image, pixels: in_slab }, file, pixels });
                     continue;
                 }
                 Some(Payload::Cached(pixels)) => {
@@ -141,28 +142,28 @@ impl Engine {
                     continue;
                 }
                 Some(Payload::Host(pinned)) => {
-                    shared.stream.copy_to_device(&memory, offset, &pinned, 0, Pixels::bytes_of(size))?;
+                    shared.stream.copy_to_device(&memory, offset, &pinned, 0, in_slab.bytes())?;
                     slab.lend(Lent::Pinned(pinned));
                     in_slab
                 }
                 Some(Payload::Device { memory, decoded }) => {
                     shared.stream.wait(&decoded)?;
                     slab.lend(Lent::Piece(memory.clone()));
-                    Pixels { memory, offset: 0, image: size }
+                    Pixels { memory, offset: 0, image: size, layout }
                 }
                 None => continue,
             };
             ready.push(Ready { place, image, pixels }.kept(shared)?);
         }
-        let (decoded, refused) =
-            shared.counters.hardware_decode.time(|| self.decode_on_engines(entering, shared))?;
+        let Decoded { decoded, refused } =
+            shared.counters.hardware_decode.time(|| self.engines.decode(entering, shared))?;
         shared.counters.hardware.add(decoded.len() as u64);
         for decoded in decoded {
             ready.push(decoded.kept(shared)?);
         }
         let mut failed = Vec::new();
-        for (refused, file) in refused {
-            match self.decode_on_host(&refused, &file, shared) {
+        for (mut refused, file) in refused {
+            match self.decode_on_host(&mut refused, &file, shared) {
                 Ok(()) => ready.push(refused.kept(shared)?),
                 Err(error) => failed.push(Failed { place: refused.place, image: refused.image, error }),
             }
@@ -171,61 +172,20 @@ impl Engine {
         Ok((ready, failed))
     }
 
-    /// Decodes files on the GPU's engines. One that they do not take fails those with it, too: a group that fails is tried
-    /// by halves. Yields those that are decoded, and those that are not to be had this way.
-    #[expect(clippy::type_complexity, reason = "two lists, said above")]
-    fn decode_on_engines(
-        &mut self,
-        entering: Vec<(Ready, PinnedFile)>,
-        shared: &Shared,
-    ) -> Result<(Vec<Ready>, Vec<(Ready, PinnedFile)>)> {
-        let (mut decoded, mut refused) = (Vec::new(), Vec::new());
-        let Some(decoder) = &mut self.decoder else { return Ok((decoded, entering)) };
-        let mut groups = vec![entering];
-        while let Some(group) = groups.pop() {
-            if group.is_empty() {
-                continue;
-            }
-            let (group, images): (Vec<Ready>, Vec<PinnedImage>) = group
-                .into_iter()
-                .map(|(ready, file)| {
-                    let Pixels { memory, offset, image } = &ready.pixels;
-                    let pitch = 3 * image.width as usize;
-                    let planes = vec![Plane { buffer: memory.clone(), offset: *offset, pitch }];
-                    (ready, PinnedImage { file, planes })
-                })
-                .unzip();
-            match decoder.decode_pinned(images, &shared.stream) {
-                Ok(before) => {
-                    before.into_iter().for_each(|file| shared.pinned.give_back(file.into_memory()));
-                    decoded.extend(group);
-                }
-                Err((error, images)) => {
-                    of_the_file(error)?;
-                    let mut first: Vec<_> =
-                        group.into_iter().zip(images).map(|(ready, image)| (ready, image.file)).collect();
-                    if first.len() == 1 {
-                        refused.append(&mut first);
-                    } else {
-                        let second = first.split_off(first.len() / 2);
-                        groups.extend([second, first]);
-                    }
-                }
-            }
-        }
-        Ok((decoded, refused))
-    }
-
     /// Decodes a file on the host that was meant for the engines.
-    fn decode_on_host(&mut self, refused: &Ready, file: &PinnedFile, shared: &Shared) -> Result<()> {
+    fn decode_on_host(&mut self, refused: &mut Ready, file: &PinnedFile, shared: &Shared) -> Result<()> {
         let path = shared.dataset.name(refused.image.wanted.index);
         let rgb = Rgb::decode(file.bytes(), &path)?;
-        let Pixels { memory, offset, image } = &refused.pixels;
-        if rgb.pixels.len() != Pixels::bytes_of(*image) || rgb.width != image.width as usize {
+        let image = refused.pixels.image;
+        if rgb.pixels.len() != rgb_bytes(image) || rgb.width != image.width as usize {
             return Err(Error::Unfit { path, what: "decoders disagree about its size".into() });
         }
+        // It is larger than its place in the slab.
+        let memory = shared.device_pieces.take(rgb.pixels.len())?;
         let pinned = shared.stage(&rgb)?;
-        shared.stream.copy_to_device(memory, *offset, &pinned, 0, rgb.pixels.len())?;
+        shared.stream.copy_to_device(&memory, 0, &pinned, 0, rgb.pixels.len())?;
+        refused.pixels = Pixels { memory: memory.clone(), offset: 0, image, layout: Layout::Interleaved };
+        self.slab().lend(Lent::Piece(memory));
         self.slab().lend(Lent::Pinned(pinned));
         shared.counters.host.add(1);
         Ok(())
@@ -248,8 +208,8 @@ impl Engine {
         let images: Vec<AugmentedImage<'_>> = ready
             .iter()
             .map(|Ready { place, image, pixels }| {
-                let size = Size { width: pixels.image.width, height: pixels.image.height };
-                let decoded = DecodedImage { memory: &pixels.memory, offset: pixels.offset, size };
+                let Pixels { memory, offset, layout, .. } = pixels;
+                let decoded = DecodedImage { memory, offset: *offset, size: pixels.size(), layout: *layout };
                 AugmentedImage { image: decoded, drawn: &image.drawn, place: *place as u32 }
             })
             .collect();
@@ -263,9 +223,7 @@ impl Engine {
 
     /// Waits for everything, and gives back what was lent.
     pub(super) fn rest(&mut self, shared: &Shared) -> Result<()> {
-        if let Some(decoder) = &mut self.decoder {
-            decoder.finish()?.into_iter().for_each(|file| shared.pinned.give_back(file.into_memory()));
-        }
+        self.engines.rest(shared)?;
         self.slabs.iter_mut().try_for_each(|slab| slab.finish(shared))
     }
 }
@@ -297,9 +255,9 @@ fn next_round(pending: &mut Vec<Pending>) -> Vec<Pending> {
 
 /// What an image takes of a slab.
 fn slab_bytes(image: &Prepared) -> usize {
-    match image.pixels {
-        Some(Payload::Hardware(_) | Payload::Host(_)) => {
-            Pixels::bytes_of(image.image).next_multiple_of(ALIGNMENT)
+    match &image.pixels {
+        Some(payload @ (Payload::Hardware { .. } | Payload::Host(_))) => {
+            payload.layout().bytes(size_of(image.image)).next_multiple_of(ALIGNMENT)
         }
         _ => 0,
     }
