@@ -74,11 +74,12 @@ pub(super) fn decoding_on_workers(shares: &Shares, setting: &Setting) -> Vec<Str
 
 /// Where the GPU's engines decode.
 pub(super) fn decoding_on_engines(setting: &Setting) -> Vec<String> {
-    let mut change = Vec::new();
+    let mut change = Vec::from_iter(keep_decoded(setting));
     if setting.hardware_share >= 1.0 {
-        change.push("let workers and multiprocessors decode a part: --hardware-share 0.8".to_owned());
+        change.push(
+            "try whether workers and multiprocessors help with a part: --hardware-share 0.8".to_owned(),
+        );
     }
-    change.extend(keep_decoded(setting));
     change.push("recompress the images, or make them smaller".to_owned());
     change
 }

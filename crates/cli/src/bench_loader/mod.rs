@@ -24,7 +24,7 @@ use std::time::Duration;
 use ocelli_core::Device;
 use ocelli_cuda::library::{self, Library};
 use ocelli_data::augment::{Augmentation, Output};
-use ocelli_data::loader::{LastBatch, Loader, LoaderConfig, OnDamaged};
+use ocelli_data::loader::{DecodedForm, LastBatch, Loader, LoaderConfig, OnDamaged};
 use ocelli_data::sampler::Sampler;
 use serde_json::json;
 
@@ -191,6 +191,8 @@ impl<'a> Bench<'a> {
             workers,
             prefetch: options.prefetch as usize,
             hardware_share: options.hardware_share as f32,
+            hardware_threads: options.hardware_threads as usize,
+            decoded: if options.planes { DecodedForm::Planes } else { DecodedForm::Rgb },
             encoded_cache: options.encoded_cache,
             decoded_cache: options.decoded_cache,
             ..LoaderConfig::default()
@@ -267,6 +269,10 @@ impl<'a> Bench<'a> {
         let Measured { elapsed, loader, .. } = &alone.unwrap_or(best).measured;
         let shares = loader.map(|loader| Shares::of(&loader, workers, *elapsed)).unwrap_or_default();
         let both = Some(best).filter(|best| best.kind == Kind::Both);
+        let beside = both.and_then(|both| {
+            let Measured { elapsed, loader, .. } = &both.measured;
+            loader.map(|loader| Shares::of(&loader, workers, *elapsed))
+        });
         let synthetic =
             self.lines.iter().find(|line| line.kind == Kind::Synthetic && line.batch == best.batch);
         let speed = |line: Option<&Line>| line.map(|line| line.measured.images_per_second());
@@ -276,6 +282,7 @@ impl<'a> Bench<'a> {
             both: speed(both),
             waited: both.map(|both| both.measured.waited_share()),
             shares,
+            beside,
             setting,
         }
     }

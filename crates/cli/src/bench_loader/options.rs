@@ -58,6 +58,12 @@ pub(crate) struct Options {
     /// The share of the images that go to the GPU's JPEG engines, of those that they can decode
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     pub(super) hardware_share: f64,
+    /// Threads that hand files to the engines
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(super) hardware_threads: u32,
+    /// Let the engines write JPEG's own planes, which the augmentation converts, instead of red, green and blue
+    #[arg(long)]
+    pub(super) planes: bool,
     /// Keep files in the host's memory, up to so many MiB
     #[arg(long, value_name = "MIB", default_value = "0", value_parser = mebibytes)]
     pub(super) encoded_cache: usize,

@@ -139,6 +139,8 @@ fn about(options: &Options, set: &Set, device: &Device) -> Map<String, Value> {
         "precision": options.precision,
         "prefetch": options.prefetch,
         "hardware_share": options.hardware_share,
+        "hardware_threads": options.hardware_threads,
+        "planes": options.planes,
         "encoded_cache_bytes": options.encoded_cache,
         "decoded_cache_bytes": options.decoded_cache,
         "warm_up": options.warm_up,

@@ -11,6 +11,8 @@ use super::measure::ratio;
 
 /// Training on the loader's batches is bound by the network from this share of the synthetic speed on.
 const KEEPS_UP: f64 = 0.95;
+/// The engines hold training back where they are at work in at least this share of the time.
+const ENGINES_BUSY: f64 = 0.8;
 /// The GPU is not short of data where it waits no longer than this share of its time.
 const HARDLY_WAITS: f64 = 0.05;
 
@@ -46,6 +48,8 @@ pub(super) struct Facts {
     pub(super) waited: Option<f64>,
     /// What the loader's threads did, without a network where that was measured.
     pub(super) shares: Shares,
+    /// What they did while the network trained.
+    pub(super) beside: Option<Shares>,
     /// How the loader was set, and where it ran.
     pub(super) setting: Setting,
 }
@@ -122,6 +126,11 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
     if let Some(verdict) = computing(facts) {
         return verdict;
     }
+    let fast_enough =
+        facts.loader.zip(facts.synthetic).is_some_and(|(loader, synthetic)| loader >= synthetic);
+    if fast_enough && let Some(verdict) = engines_beside_training(facts) {
+        return verdict;
+    }
     let Facts { shares, setting, .. } = facts;
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let (bound, busy, mut change) = if shares.workers() >= shares.feeder() {
@@ -145,10 +154,21 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
         let busy = format!("copies to the GPU and augmentation take {} of the time", percent(shares.feed));
         (Bound::Copying, busy, advice::copying_to_the_gpu(setting))
     };
-    if facts.loader.zip(facts.synthetic).is_some_and(|(loader, synthetic)| loader >= synthetic) {
+    if fast_enough {
         change.insert(0, advice::more_ready(setting));
     }
     Verdict { bound, why: format!("{busy}{}", speeds(facts)), change }
+}
+
+/// That the engines, fast enough alone, are not while the GPU trains, if that is so.
+fn engines_beside_training(facts: &Facts) -> Option<Verdict> {
+    let engines = facts.beside.filter(|beside| beside.engines >= ENGINES_BUSY)?.engines;
+    let why = format!(
+        "the GPU's JPEG engines, fast enough alone, are at work in {:.0} % of the time while the network trains{}",
+        100.0 * engines,
+        speeds(facts)
+    );
+    Some(Verdict { bound: Bound::Decoding, why, change: advice::decoding_on_engines(&facts.setting) })
 }
 
 /// That it is the GPU's work, if it is.
@@ -199,6 +219,7 @@ mod tests {
             both: Some(490.0),
             waited: Some(0.5),
             shares,
+            beside: None,
             setting,
         }
     }
@@ -291,9 +312,11 @@ mod tests {
         let shares = Shares { engines: 0.9, feed: 0.1, workers_read: 0.3, ..Shares::default() };
         let mut facts = facts(shares);
         let why = "the GPU's JPEG engines are at work in 90 % of the time";
+        judged(&facts, Bound::Decoding, why, "--decoded-cache");
+        facts.setting.decoded_cache = 1;
         judged(&facts, Bound::Decoding, why, "--hardware-share 0.8");
         facts.setting.hardware_share = 0.8;
-        judged(&facts, Bound::Decoding, why, "--decoded-cache");
+        judged(&facts, Bound::Decoding, why, "recompress");
     }
 
     #[test]
@@ -348,5 +371,25 @@ mod tests {
             Shares::of(&loader, 4, Duration::ZERO),
             Shares { on_host: 0.1, on_cuda: 0.2, feed: 1.0, ..Shares::default() }
         );
+    }
+
+    #[test]
+    fn engines_that_are_slow_beside_training_only_are_told() {
+        let alone = Shares { engines: 0.97, ..Shares::default() };
+        let facts = |engines| Facts {
+            synthetic: Some(9579.0),
+            loader: Some(33148.0),
+            both: Some(7752.0),
+            waited: Some(0.174),
+            shares: alone,
+            beside: Some(Shares { engines, ..Shares::default() }),
+            setting: Setting { prefetch: 3, hardware_share: 1.0, ..Setting::default() },
+        };
+        let verdict = judge(&facts(0.99));
+        assert_eq!(verdict.bound, Bound::Decoding);
+        assert!(verdict.why.contains("99 % of the time while the network trains"), "{}", verdict.why);
+        assert!(verdict.change.iter().all(|change| !change.contains("--prefetch")), "{:?}", verdict.change);
+        // Engines that rest while the network trains are not what it waits for: more batches may be.
+        assert!(judge(&facts(0.5)).change[0].contains("--prefetch"));
     }
 }
