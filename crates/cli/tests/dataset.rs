@@ -254,6 +254,57 @@ fn a_target_that_cannot_be_written_is_told_by_name_and_not_left_in_part() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_disk_that_fills_up_while_packing_leaves_the_file_that_was_there() {
+    let home = folders();
+    assert!(ocelli(home.path(), &["dataset", "pack", "train", "-o", "train.records"]).status.success());
+    fs::write(home.path().join("train/cat/large.jpg"), vec![7; 1 << 20]).unwrap();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 512; exec {} dataset pack train -o train.records --overwrite",
+        env!("CARGO_BIN_EXE_ocelli")
+    );
+    let output = Command::new("sh").current_dir(home.path()).args(["-c", &script]).output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("cannot write") && error.contains("train.records"), "{error}");
+    assert_eq!(names(home.path()), ["train", "train.records"]);
+    assert_eq!(Records::open(&home.path().join("train.records")).unwrap().len(), 3);
+}
+
+#[test]
+fn a_process_that_is_killed_while_packing_leaves_the_file_that_was_there() {
+    let home = folders();
+    assert!(ocelli(home.path(), &["dataset", "pack", "train", "-o", "train.records"]).status.success());
+    for index in 0..2000 {
+        fs::write(home.path().join(format!("train/cat/{index}.jpg")), vec![index as u8; 60_000]).unwrap();
+    }
+    let mut packing = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        .current_dir(home.path())
+        .args(["dataset", "pack", "train", "-o", "train.records", "--overwrite", "--workers", "1"])
+        .spawn()
+        .unwrap();
+    let part = || -> u64 {
+        let entries = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap());
+        let parts = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
+        parts.map(|entry| entry.metadata().map_or(0, |metadata| metadata.len())).sum()
+    };
+    while part() < 1 << 20 {
+        assert!(packing.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    packing.kill().unwrap();
+    assert!(!packing.wait().unwrap().success(), "it ended before it could be killed");
+    assert_eq!(Records::open(&home.path().join("train.records")).unwrap().len(), 3);
+    // What is left has another name, and is in nobody's way.
+    assert!(
+        ocelli(home.path(), &["dataset", "pack", "train", "-o", "train.records", "--overwrite"])
+            .status
+            .success()
+    );
+    assert_eq!(Records::open(&home.path().join("train.records")).unwrap().len(), 2003);
+}
+
+#[test]
 fn recompressing_leaves_what_has_a_low_quality() {
     let home = pictures();
     let original = |name: &str| fs::read(home.path().join("set").join(name)).unwrap();
