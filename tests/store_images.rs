@@ -1,5 +1,6 @@
 //! A store of labels as a set of images with objects.
 #![cfg(all(feature = "annotations", feature = "data"))]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::Path;

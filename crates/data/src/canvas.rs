@@ -6,7 +6,8 @@ use ocelli_cuda::{Device, DeviceBuffer, Stream};
 use ocelli_nvjpeg::{Backend, Decoder, DecoderConfig, Nvjpeg, NvjpegConfig, OutputFormat, Plane, RgbImage};
 
 use crate::Result;
-use crate::images::{Rgb, threads};
+use crate::images::Rgb;
+use crate::ordered::threads;
 
 /// The most threads that decode unless more are asked for: each takes memory of the GPU's, and more decode no faster.
 const MOST_THREADS: usize = 16;

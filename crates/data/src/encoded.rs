@@ -2,22 +2,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::augment::BoundingBox;
+use crate::object::Object;
 
 /// The label of places in a batch that hold no image. Ocelli's cross entropy leaves them out of the mean, and they are
 /// among nobody's best guesses.
 pub const IGNORED: i32 = -100;
-
-/// Something on an image that a detector should find.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Object {
-    /// Where it is, in pixels.
-    pub bounds: BoundingBox,
-    /// What it is, counted from 0.
-    pub class: i32,
-    /// Whether it is a group that is not to be told apart, on which finds are neither right nor wrong.
-    pub crowd: bool,
-}
 
 /// Image files by index, not decoded, wherever they are kept: [`ImageFolder`](crate::images::ImageFolder) has each in
 /// a file of its own, [`Records`](crate::records::Records) all in one; a store of labels adds objects.

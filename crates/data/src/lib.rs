@@ -27,6 +27,7 @@ pub mod images;
 pub mod jpeg;
 pub mod loader;
 pub mod mnist;
+mod object;
 mod ordered;
 mod random;
 pub mod recompress;
@@ -39,7 +40,8 @@ mod target;
 mod temporary;
 
 pub use download::Progress;
-pub use encoded::{Encoded, IGNORED, Object};
+pub use encoded::{Encoded, IGNORED};
 pub use error::{Error, Result};
+pub use object::{BoundingBox, Object};
 pub use set::{Fault, ImageSet};
 pub use target::{Kind, Target};

@@ -1,10 +1,10 @@
 //! Work that threads share, whose results come in order.
 
+use std::num::NonZero;
 use std::sync::mpsc;
 use std::thread;
 
 use crate::Result;
-use crate::images::threads;
 
 /// How many results a thread is ahead of the one that takes them.
 const AHEAD: usize = 8;
@@ -45,6 +45,11 @@ pub(crate) fn in_order<State, Output: Send>(
         }
         Ok(())
     })
+}
+
+/// How many threads to start: as many as asked for, or, for 0, as the machine runs at once.
+pub(crate) fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What to change where the loader holds training back, the most promising first.
 
-use super::verdict::Shares;
+use super::shares::Shares;
 
 /// A share of images that is worth a word.
 const SOME: f64 = 0.1;

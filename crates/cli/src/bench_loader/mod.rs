@@ -12,6 +12,7 @@ mod options;
 mod page_cache;
 mod report;
 mod set;
+mod shares;
 mod subjects;
 mod verdict;
 
@@ -38,8 +39,9 @@ pub(crate) use self::options::Options;
 use self::page_cache::{Pages, drop_files, read_through};
 use self::report::Report;
 use self::set::Set;
+use self::shares::Shares;
 use self::subjects::{Loaded, Resident};
-use self::verdict::{Facts, Shares, judge};
+use self::verdict::{Facts, judge};
 
 /// Batches that a small set is repeated to, where nothing of it is kept: more than a measurement takes.
 const EPOCH_BATCHES: usize = 1024;

@@ -1,7 +1,8 @@
 //! The settings of an augmentation, and what they draw.
 
+use super::area::Size;
 use super::colour::ColourJitter;
-use super::drawn::{Drawn, Size};
+use super::drawn::Drawn;
 use super::erasing::RandomErasing;
 use super::geometry::Geometry;
 use super::interpolation::Interpolation;

@@ -1,20 +1,9 @@
 //! What becomes of boxes on an image.
 
-use super::drawn::{Drawn, Size};
+use super::area::Size;
+use super::drawn::Drawn;
 use super::operation::Operation;
-
-/// A box in pixels, from the top left corner of the image: pixel `(0, 0)` reaches from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct BoundingBox {
-    /// The left edge.
-    pub x_min: f32,
-    /// The upper edge.
-    pub y_min: f32,
-    /// The right edge.
-    pub x_max: f32,
-    /// The lower edge.
-    pub y_max: f32,
-}
+use crate::object::BoundingBox;
 
 /// Which boxes are worth keeping.
 #[derive(Clone, Copy, Debug, PartialEq)]

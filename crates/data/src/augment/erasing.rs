@@ -1,6 +1,6 @@
 //! Rectangles that are erased.
 
-use super::drawn::{Rectangle, Size};
+use super::area::{Rectangle, Size};
 use crate::random::{Random, Use};
 
 /// What erased pixels become; the numbers are of normalised pixels.

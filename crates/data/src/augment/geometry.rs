@@ -1,6 +1,6 @@
 //! Which part of an image is taken, and how large it becomes.
 
-use super::drawn::{Rectangle, Size};
+use super::area::{Rectangle, Size};
 use crate::random::{Random, Use};
 
 /// How images get their size.

@@ -20,6 +20,7 @@
 //! # Ok::<(), ocelli_data::Error>(())
 //! ```
 
+mod area;
 mod augmentation;
 mod boxes;
 mod colour;
@@ -34,10 +35,12 @@ mod orientation;
 mod output;
 mod policy;
 
+pub use crate::object::BoundingBox;
+pub use area::{Rectangle, Size};
 pub use augmentation::Augmentation;
-pub use boxes::{BoundingBox, BoxLimits};
+pub use boxes::BoxLimits;
 pub use colour::ColourJitter;
-pub use drawn::{Drawn, Rectangle, Size};
+pub use drawn::Drawn;
 pub use erasing::{Erased, ErasingValue, Filling, RandomErasing};
 pub use geometry::Geometry;
 pub use interpolation::Interpolation;

@@ -1,6 +1,6 @@
 //! What is done to the pixels of one image after it has its size.
 
-use super::drawn::{Rectangle, Size};
+use super::area::{Rectangle, Size};
 
 /// One step, with its magnitude. Between steps pixels are 8-bit; each step's result is cut off below its point and
 /// clamped to `0..=255` unless it says otherwise.

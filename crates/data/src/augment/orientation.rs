@@ -1,6 +1,6 @@
 //! How a photograph is stored, against how it is looked at.
 
-use super::drawn::{Rectangle, Size};
+use super::area::{Rectangle, Size};
 
 /// The orientation that EXIF notes (tag 0x0112): what must be done to the stored pixels so that they are looked at
 /// upright.

@@ -1,6 +1,6 @@
 //! Policies: random operations with given or random magnitudes.
 
-use super::drawn::Size;
+use super::area::Size;
 use super::operation::{Affine, Operation};
 use crate::random::{Random, Use};
 

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::files::read_file;
 use crate::encoded::{Encoded, IGNORED};
@@ -104,11 +102,6 @@ impl Encoded for ImageFolder {
     fn name(&self, index: usize) -> PathBuf {
         self.samples.get(index).map_or_else(PathBuf::new, |sample| sample.path.clone())
     }
-}
-
-/// How many threads to start: as many as asked for, or, for 0, as the machine runs at once.
-pub(crate) fn threads(asked: usize) -> usize {
-    if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

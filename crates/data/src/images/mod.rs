@@ -5,6 +5,5 @@ mod folder;
 mod rgb;
 
 pub use files::ImageFiles;
-pub(crate) use folder::threads;
 pub use folder::{EXTENSIONS, ImageFolder, Sample};
 pub use rgb::Rgb;

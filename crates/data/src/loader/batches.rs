@@ -7,10 +7,11 @@ use std::thread::{self, JoinHandle};
 use super::assembly::Assembly;
 use super::batch::Batch;
 use super::feeder::Made;
+use super::kept::Kept;
 use super::prepare::{Place, Wanted, Worker};
 use super::ring::Ring;
 use super::shared::Shared;
-use crate::images::threads;
+use crate::ordered::threads;
 use crate::sampler::State;
 use crate::{Error, Result};
 
@@ -29,16 +30,18 @@ pub struct Batches {
 
 /// What the threads of an epoch share besides.
 struct Work {
+    kept: Arc<Kept>,
     epoch: u64,
     assembly: Assembly<Result<Place>>,
     ring: Ring,
 }
 
 impl Batches {
-    pub(super) fn start(shared: &Arc<Shared>, epoch: u64, first: usize) -> Result<Batches> {
+    pub(super) fn start(shared: &Arc<Shared>, kept: &Arc<Kept>, epoch: u64, first: usize) -> Result<Batches> {
         let config = &shared.config;
         let end = config.batches(shared.sampler.len());
         let work = Arc::new(Work {
+            kept: Arc::clone(kept),
             epoch,
             assembly: Assembly::new(config.batch, first, end, AHEAD),
             ring: Ring::new(&shared.device, shared.consumer.stream(), config.prefetch.max(1) + 1)?,
@@ -111,7 +114,7 @@ impl Drop for Batches {
 
 /// Fills places until there are none left to fill.
 fn prepare(shared: &Arc<Shared>, work: &Work) {
-    let mut worker = Worker::new(shared);
+    let mut worker = Worker::new(shared, work.kept.take_tools());
     while let Some((batch, places)) = work.assembly.claim() {
         let start = places.start;
         let fill = |place| {
@@ -127,6 +130,7 @@ fn prepare(shared: &Arc<Shared>, work: &Work) {
         let contents = places.map(fill).collect();
         work.assembly.fill(batch, start, contents);
     }
+    work.kept.keep_tools(worker.into_tools());
 }
 
 /// Makes batches until there are none left to make, or one is an error.
@@ -140,8 +144,8 @@ fn feed(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) {
 }
 
 fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> Result<()> {
-    let mut feeder = shared.take_feeder()?;
-    let mut worker = Worker::new(shared);
+    let mut feeder = work.kept.take_feeder(shared)?;
+    let mut worker = Worker::new(shared, work.kept.take_tools());
     let result = loop {
         let Some((batch, places)) = shared.counters.wait_workers.time(|| work.assembly.take()) else {
             break Ok(());
@@ -164,7 +168,8 @@ fn make_all(shared: &Arc<Shared>, work: &Work, made: &Sender<Result<Made>>) -> R
     // Memory that was lent may be freed next: nothing may be under way.
     let rested = shared.stream.synchronize().map_err(Error::from).and_then(|()| feeder.rest(shared));
     if result.is_ok() && rested.is_ok() {
-        shared.give_feeder_back(feeder);
+        work.kept.keep_feeder(feeder);
+        work.kept.keep_tools(worker.into_tools());
     }
     result.and(rested)
 }

@@ -51,6 +51,7 @@ mod cache;
 mod config;
 mod engines;
 mod feeder;
+mod kept;
 mod pool;
 mod prepare;
 mod ring;
@@ -71,6 +72,7 @@ pub use statistics::Statistics;
 
 use crate::sampler::{Sampler, State};
 use crate::{Encoded, Error, Result};
+use kept::Kept;
 use shared::Shared;
 
 /// Makes batches on a GPU out of image files.
@@ -79,6 +81,7 @@ use shared::Shared;
 #[derive(Clone)]
 pub struct Loader {
     shared: Arc<Shared>,
+    kept: Arc<Kept>,
 }
 
 impl std::fmt::Debug for Loader {
@@ -99,7 +102,8 @@ impl Loader {
         sampler: Sampler,
         config: LoaderConfig,
     ) -> Result<Loader> {
-        Ok(Loader { shared: Arc::new(Shared::new(device, dataset, sampler, config)?) })
+        let shared = Arc::new(Shared::new(device, dataset, sampler, config)?);
+        Ok(Loader { shared, kept: Arc::default() })
     }
 
     /// How batches are made.
@@ -127,7 +131,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Cuda`]; [`Error::Nvjpeg`].
     pub fn epoch(&self, epoch: u64) -> Result<Batches> {
-        Batches::start(&self.shared, epoch, 0)
+        Batches::start(&self.shared, &self.kept, epoch, 0)
     }
 
     /// An epoch's batches from where an earlier run stopped, the same that would have followed there.
@@ -136,7 +140,7 @@ impl Loader {
     /// [`Error::Setting`] for a state of another seed, or of another size of batches; otherwise as [`Loader::epoch`].
     pub fn resume(&self, state: State) -> Result<Batches> {
         let first = self.first_batch(state)?;
-        Batches::start(&self.shared, state.epoch, first)
+        Batches::start(&self.shared, &self.kept, state.epoch, first)
     }
 
     fn first_batch(&self, state: State) -> Result<usize> {

@@ -97,8 +97,13 @@ struct CudaDecoder {
 }
 
 impl Worker {
-    pub(super) fn new(shared: &Arc<Shared>) -> Worker {
-        Worker { shared: Arc::clone(shared), bytes: Vec::new(), tools: shared.take_tools() }
+    pub(super) fn new(shared: &Arc<Shared>, tools: Tools) -> Worker {
+        Worker { shared: Arc::clone(shared), bytes: Vec::new(), tools }
+    }
+
+    /// What the worker worked with, for another.
+    pub(super) fn into_tools(self) -> Tools {
+        self.tools
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -289,12 +294,6 @@ impl Worker {
         shared.counters.host.add(1);
         let memory = shared.stage(&rgb)?;
         Ok((ImageSize { width, height, orientation }, Payload::Host(memory)))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.shared.give_tools_back(std::mem::take(&mut self.tools));
     }
 }
 

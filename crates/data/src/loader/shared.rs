@@ -10,9 +10,7 @@ use ocelli_nvjpeg::{Backend, Error as NvjpegError, Nvjpeg, NvjpegConfig};
 
 use super::cache::{DecodedCache, EncodedCache};
 use super::config::LoaderConfig;
-use super::feeder::Feeder;
 use super::pool::Pool;
-use super::prepare::Tools;
 use super::statistics::Counters;
 use crate::augment::Drawn;
 use crate::augment::kernel::Augmenter;
@@ -47,8 +45,6 @@ pub(super) struct Shared {
     pub(super) decoded: DecodedCache,
     pub(super) counters: Counters,
     damaged: Mutex<BTreeMap<usize, String>>,
-    tools: Mutex<Vec<Tools>>,
-    feeders: Mutex<Vec<Feeder>>,
 }
 
 impl Shared {
@@ -87,8 +83,6 @@ impl Shared {
             config,
             counters: Counters::default(),
             damaged: Mutex::default(),
-            tools: Mutex::default(),
-            feeders: Mutex::default(),
         })
     }
 
@@ -142,23 +136,6 @@ impl Shared {
     pub(super) fn damaged(&self) -> Vec<(PathBuf, String)> {
         let damaged = lock(&self.damaged);
         damaged.iter().map(|(&index, error)| (self.dataset.name(index), error.clone())).collect()
-    }
-
-    pub(super) fn take_tools(&self) -> Tools {
-        lock(&self.tools).pop().unwrap_or_default()
-    }
-
-    pub(super) fn give_tools_back(&self, tools: Tools) {
-        lock(&self.tools).push(tools);
-    }
-
-    pub(super) fn take_feeder(&self) -> Result<Feeder> {
-        let kept = lock(&self.feeders).pop();
-        kept.map_or_else(|| Feeder::new(self), Ok)
-    }
-
-    pub(super) fn give_feeder_back(&self, feeder: Feeder) {
-        lock(&self.feeders).push(feeder);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::f32::consts::TAU;
 
-use crate::augment::drawn::{Drawn, Size};
+use crate::augment::area::Size;
+use crate::augment::drawn::Drawn;
 use crate::augment::erasing::Filling;
 use crate::augment::output::Output;
 use crate::images::Rgb;

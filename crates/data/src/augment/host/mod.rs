@@ -6,7 +6,8 @@ mod moves;
 mod resize;
 mod statistics;
 
-use super::drawn::{Drawn, Rectangle, Size};
+use super::area::{Rectangle, Size};
+use super::drawn::Drawn;
 use super::operation::Operation;
 use super::output::Output;
 use crate::images::Rgb;

@@ -1,7 +1,7 @@
 //! Operations that look at other pixels.
 
 use super::colours::cut;
-use crate::augment::drawn::Size;
+use crate::augment::area::Size;
 use crate::augment::operation::Affine;
 use crate::images::Rgb;
 

@@ -3,7 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::source::{Pixels, Plane, Source, chroma_shift};
-use crate::augment::drawn::{Drawn, Rectangle, Size};
+use crate::augment::area::{Rectangle, Size};
+use crate::augment::drawn::Drawn;
 use crate::augment::erasing::Filling;
 use crate::augment::interpolation::Interpolation;
 use crate::augment::operation::Operation;

@@ -7,7 +7,7 @@
 use ocelli_cuda::{Device, Function, KernelArgs, Stream};
 
 use super::{Descriptor, kernel_source};
-use crate::augment::drawn::Size;
+use crate::augment::area::Size;
 use crate::augment::output::Output;
 use crate::{Error, Result};
 

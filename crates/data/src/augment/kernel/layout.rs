@@ -1,5 +1,5 @@
 use super::source::{Pixels, Plane, Source, chroma_shift};
-use crate::augment::drawn::{Rectangle, Size};
+use crate::augment::area::{Rectangle, Size};
 use crate::jpeg::Subsampling;
 
 /// How a whole decoded image lies in memory, without gaps.

@@ -1,6 +1,6 @@
 //! A decoded image in device memory.
 
-use crate::augment::drawn::{Rectangle, Size};
+use crate::augment::area::{Rectangle, Size};
 use crate::jpeg::Subsampling;
 use crate::{Error, Result};
 

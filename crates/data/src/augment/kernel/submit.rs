@@ -4,7 +4,8 @@ use bytemuck::cast_slice;
 use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
 
 use super::{Augmenter, Batch, Descriptor, Layout, arrange_scratch};
-use crate::augment::drawn::{Drawn, Size};
+use crate::augment::area::Size;
+use crate::augment::drawn::Drawn;
 use crate::{Error, Result};
 
 /// A decoded image in device memory, without gaps.

@@ -1,0 +1,87 @@
+//! What the threads of a loader spend their time on.
+
+use std::time::Duration;
+
+use ocelli_data::loader::Statistics;
+use serde::Serialize;
+
+use super::measure::ratio;
+
+/// Shares of the time, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Shares {
+    /// Of the workers' time: reading files.
+    pub(super) workers_read: f64,
+    /// Of the workers' time: looking at headers, decoding.
+    pub(super) workers_decode: f64,
+    /// Of the workers' time: copying into page-locked memory.
+    pub(super) workers_copy: f64,
+    /// Of the feeding thread's time: decoding on the GPU's engines.
+    pub(super) engines: f64,
+    /// Of the feeding thread's time: copies to the GPU and augmentation, with the wait for them.
+    pub(super) feed: f64,
+    /// Of the images: decoded by the workers alone.
+    pub(super) on_host: f64,
+    /// Of the images: decoded by workers and multiprocessors.
+    pub(super) on_cuda: f64,
+}
+
+impl Shares {
+    /// What the threads did in this time.
+    pub(super) fn of(loader: &Statistics, workers: usize, elapsed: Duration) -> Shares {
+        let elapsed = elapsed.as_secs_f64();
+        // Times are counted when what took them ends, so that some may lie before the beginning.
+        let of_workers = |time: Duration| ratio(time.as_secs_f64(), elapsed * workers as f64).min(1.0);
+        let of_feeder = |time: Duration| ratio(time.as_secs_f64(), elapsed).min(1.0);
+        let engines = of_feeder(loader.hardware_decode);
+        let of_images = |count: u64| ratio(count as f64, loader.images() as f64);
+        Shares {
+            workers_read: of_workers(loader.read),
+            workers_decode: of_workers(loader.prepare + loader.worker_decode),
+            workers_copy: of_workers(loader.stage),
+            engines,
+            feed: (1.0 - engines - of_feeder(loader.wait_workers + loader.wait_room)).max(0.0),
+            on_host: of_images(loader.host),
+            on_cuda: of_images(loader.cuda),
+        }
+    }
+
+    pub(super) fn workers(&self) -> f64 {
+        self.workers_read + self.workers_decode + self.workers_copy
+    }
+
+    pub(super) fn feeder(&self) -> f64 {
+        self.engines + self.feed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_all_workers_and_of_the_one_that_feeds() {
+        let second = Duration::from_secs(1);
+        let mut loader = Statistics::default();
+        (loader.hardware, loader.cuda, loader.host) = (70, 20, 10);
+        (loader.read, loader.prepare, loader.worker_decode, loader.stage) =
+            (2 * second, second, second, second / 2);
+        (loader.hardware_decode, loader.wait_workers, loader.wait_room) =
+            (second / 2, second / 4, second / 8);
+        let shares = Shares::of(&loader, 4, second);
+        let expected = Shares {
+            workers_read: 0.5,
+            workers_decode: 0.5,
+            workers_copy: 0.125,
+            engines: 0.5,
+            feed: 0.125,
+            on_host: 0.1,
+            on_cuda: 0.2,
+        };
+        assert_eq!(shares, expected);
+        assert_eq!(
+            Shares::of(&loader, 4, Duration::ZERO),
+            Shares { on_host: 0.1, on_cuda: 0.2, feed: 1.0, ..Shares::default() }
+        );
+    }
+}
