@@ -30,6 +30,7 @@
 //! `benches/peers/classify.py` gives PyTorch's answers in the same form.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -130,7 +131,12 @@ fn main() -> Result<ExitCode> {
                 continue;
             };
             let guesses = guesses(probabilities, &names, options.top);
-            println!("{}", if options.json { as_json(file, &guesses) } else { as_text(file, &guesses) });
+            let answer = if options.json { as_json(file, &guesses) } else { as_text(file, &guesses) };
+            match writeln!(io::stdout(), "{answer}") {
+                // A reader that went away, as `head` does, wants no more.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                written => written.context("the answers cannot be written")?,
+            }
         }
     }
     if unreadable > 0 {

@@ -605,9 +605,14 @@ fn main() -> Result<()> {
     let mut ahead = train.epoch(&device, 0)?;
     for epoch in 0..settings.epochs {
         let bar = progress_bar(batches, epoch, settings.epochs);
-        let (begin, mut sums) = (Instant::now(), Sums::default());
+        let (begin, mut sums, mut images) = (Instant::now(), Sums::default(), 0);
         for (step, batch) in ahead.take(batches).enumerate() {
             let batch = batch?;
+            images += batch.count;
+            // The mean over no image is no number.
+            if batch.count == 0 {
+                continue;
+            }
             let (loss, right) = trainer.train(&batch)?;
             if first_batch.is_none() {
                 loss.value()?;
@@ -615,7 +620,7 @@ fn main() -> Result<()> {
             }
             if step % 50 == 49 || step + 1 == batches {
                 bar.set_position(step as u64 + 1);
-                let speed = ((step + 1) * settings.batch) as f64 / begin.elapsed().as_secs_f64();
+                let speed = images as f64 / begin.elapsed().as_secs_f64();
                 let loss = trainer.optimizer.check(&loss)? * settings.accumulate as f32;
                 bar.set_message(format!("loss {loss:.4}, {speed:.0} images/s"));
             }
@@ -623,7 +628,7 @@ fn main() -> Result<()> {
         }
         device.synchronize()?;
         let seconds = begin.elapsed().as_secs_f64();
-        speeds.push((batches * settings.batch) as f64 / seconds);
+        speeds.push(images as f64 / seconds);
         bar.finish();
         // The next epoch's first batches are made while this one is evaluated.
         let last = epoch + 1 == settings.epochs;

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
 use std::path::PathBuf;
 
 use ocelli_annotations::{Annotation, BBox, Category, Filter, Image, ImageId, Store};
 use ocelli_data::augment::BoundingBox;
+use ocelli_data::images::read_file;
 use ocelli_data::{Encoded, IGNORED, Object};
 
 /// The images of a store of labels and the objects on them, for a [loader](ocelli_data::loader): what a detector is trained
@@ -102,12 +102,19 @@ impl Encoded for StoreImages {
     }
 
     fn bytes(&self, index: usize) -> ocelli_data::Result<Cow<'_, [u8]>> {
-        let Some((path, _)) = self.files.get(index) else {
-            let what = format!("there is no image {index}: there are {}", self.files.len());
-            return Err(ocelli_data::Error::Setting { what });
-        };
-        let unreadable = |source| ocelli_data::Error::Io { action: "read", path: path.clone(), source };
-        fs::read(path).map(Cow::Owned).map_err(unreadable)
+        let mut bytes = Vec::new();
+        self.read(index, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    fn read(&self, index: usize, into: &mut Vec<u8>) -> ocelli_data::Result<()> {
+        match self.files.get(index) {
+            Some((path, _)) => read_file(path, into),
+            None => {
+                let what = format!("there is no image {index}: there are {}", self.files.len());
+                Err(ocelli_data::Error::Setting { what })
+            }
+        }
     }
 
     fn objects(&self, index: usize) -> ocelli_data::Result<Vec<Object>> {

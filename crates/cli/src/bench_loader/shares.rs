@@ -40,7 +40,7 @@ impl Shares {
             workers_decode: of_workers(loader.prepare + loader.worker_decode),
             workers_copy: of_workers(loader.stage),
             engines,
-            feed: (1.0 - engines - of_feeder(loader.wait_workers + loader.wait_room)).max(0.0),
+            feed: of_feeder(loader.submit + loader.wait_augmentation),
             on_host: of_images(loader.host),
             on_cuda: of_images(loader.cuda),
         }
@@ -66,6 +66,7 @@ mod tests {
         (loader.hardware, loader.cuda, loader.host) = (70, 20, 10);
         (loader.read, loader.prepare, loader.worker_decode, loader.stage) =
             (2 * second, second, second, second / 2);
+        (loader.submit, loader.wait_augmentation) = (second / 16, second / 16);
         (loader.hardware_decode, loader.wait_workers, loader.wait_room) =
             (second / 2, second / 4, second / 8);
         let shares = Shares::of(&loader, 4, second);
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(shares, expected);
         assert_eq!(
             Shares::of(&loader, 4, Duration::ZERO),
-            Shares { on_host: 0.1, on_cuda: 0.2, feed: 1.0, ..Shares::default() }
+            Shares { on_host: 0.1, on_cuda: 0.2, ..Shares::default() }
         );
     }
 }

@@ -59,7 +59,8 @@ impl Subject for Loaded<'_> {
     }
 
     fn work(&mut self, batch: Batch) -> Result<usize> {
-        if let Some(network) = &mut self.network {
+        // The mean loss over no image is no number.
+        if let Some(network) = self.network.as_mut().filter(|_| batch.count() > 0) {
             network.train(&Labelled::loaded(self.device, &batch)?)?;
         }
         Ok(batch.count())

@@ -47,8 +47,11 @@ impl Encoded for ImageFiles {
     }
 }
 
-/// Replaces what is in `into` by a file's contents.
-pub(super) fn read_file(path: &Path, into: &mut Vec<u8>) -> Result<()> {
+/// Replaces what is in `into` by a file's contents, for [`Encoded::read`] of sets whose images are files.
+///
+/// # Errors
+/// [`Error::Io`], which names the file.
+pub fn read_file(path: &Path, into: &mut Vec<u8>) -> Result<()> {
     into.clear();
     File::open(path).and_then(|mut file| file.read_to_end(into)).map_err(|source| Error::Io {
         action: "read",

@@ -4,6 +4,6 @@ mod files;
 mod folder;
 mod rgb;
 
-pub use files::ImageFiles;
+pub use files::{ImageFiles, read_file};
 pub use folder::{EXTENSIONS, ImageFolder, Sample};
 pub use rgb::Rgb;

@@ -80,7 +80,15 @@ impl Engines {
                     own = engine.decode(part, shared);
                     break;
                 }
-                threads.push(scope.spawn(move || engine.decode(part, shared)));
+                let thread = thread::Builder::new().spawn_scoped(scope, move || engine.decode(part, shared));
+                match thread {
+                    Ok(thread) => threads.push(thread),
+                    Err(source) => {
+                        let what = format!("a thread cannot be started: {source}");
+                        own = Err(Error::Setting { what });
+                        break;
+                    }
+                }
             }
             let panicked = || Err(Error::Setting { what: "a thread that decodes panicked".into() });
             let mut parts: Vec<Result<Decoded<T>>> =

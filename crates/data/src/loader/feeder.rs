@@ -123,7 +123,7 @@ impl Feeder {
         self.rounds += 1;
         let slab = &mut self.slabs[self.rounds % 2];
         let bytes = round.last().map_or(0, |last| last.offset + slab_bytes(&last.image));
-        let memory = slab.begin(bytes, shared)?;
+        let memory = shared.counters.wait_augmentation.time(|| slab.begin(bytes, shared))?;
         let (mut ready, mut entering) = (Vec::new(), Vec::new());
         for Pending { place, mut image, offset } in round {
             let size = image.image;

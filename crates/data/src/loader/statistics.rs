@@ -38,6 +38,8 @@ pub struct Statistics {
     pub hardware_decode: Duration,
     /// The same: submitting copies and the augmentation.
     pub submit: Duration,
+    /// The same: waiting until an earlier batch was augmented, whose decoded images are in the way.
+    pub wait_augmentation: Duration,
     /// The same: waiting until a batch was used.
     pub wait_room: Duration,
     /// The thread that asks for batches: waiting for one.
@@ -80,6 +82,7 @@ impl Sub for Statistics {
             wait_workers: self.wait_workers.saturating_sub(earlier.wait_workers),
             hardware_decode: self.hardware_decode.saturating_sub(earlier.hardware_decode),
             submit: self.submit.saturating_sub(earlier.submit),
+            wait_augmentation: self.wait_augmentation.saturating_sub(earlier.wait_augmentation),
             wait_room: self.wait_room.saturating_sub(earlier.wait_room),
             wait_batch: self.wait_batch.saturating_sub(earlier.wait_batch),
             encoded_cache: counts(self.encoded_cache, earlier.encoded_cache),
@@ -137,6 +140,7 @@ pub(super) struct Counters {
     pub(super) wait_workers: Clock,
     pub(super) hardware_decode: Clock,
     pub(super) submit: Clock,
+    pub(super) wait_augmentation: Clock,
     pub(super) wait_room: Clock,
     pub(super) wait_batch: Clock,
 }
@@ -158,6 +162,7 @@ impl Counters {
             wait_workers: self.wait_workers.get(),
             hardware_decode: self.hardware_decode.get(),
             submit: self.submit.get(),
+            wait_augmentation: self.wait_augmentation.get(),
             wait_room: self.wait_room.get(),
             wait_batch: self.wait_batch.get(),
             encoded_cache,
