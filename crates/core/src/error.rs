@@ -39,8 +39,9 @@ pub enum Error {
         /// What the allocation failed with.
         source: ocelli_cuda::Error,
     },
-    /// A gradient is asked of a loss that has been minimised, or accumulated, already.
-    #[error("this loss has been minimised already, and what led to it is forgotten: trace the step again")]
+    /// A gradient is asked of a tensor that a step has computed: a loss that has been minimised or accumulated, or another
+    /// that was asked for with it.
+    #[error("this tensor was computed in a training step, and what led to it is forgotten: trace it again")]
     Forgotten,
     /// An operand has an element type that the operation does not take.
     #[error("{operation}: an operand is {found}, but {rule} (at {origin})")]

@@ -174,6 +174,9 @@ impl BatchDecoder {
         images: Vec<PinnedImage>,
         stream: &Stream,
     ) -> std::result::Result<Vec<PinnedFile>, (Error, Vec<PinnedImage>)> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
         match self.submit_pinned(&images, stream) {
             Ok(()) => {
                 let files = images.into_iter().map(|image| image.file).collect();

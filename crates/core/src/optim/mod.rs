@@ -37,7 +37,7 @@ pub trait Optimizer {
         self.minimize_with(loss, &[])
     }
 
-    /// The same, computing other tensors of the step too, such as an accuracy.
+    /// The same, computing other tensors of the step too, such as an accuracy. What led to them is forgotten as well.
     ///
     /// # Errors
     /// As [`Optimizer::minimize`].

@@ -226,6 +226,10 @@ impl Walk {
     fn append(&mut self, tensor: &Tensor) -> Result<()> {
         let node = &tensor.node;
         let links = node.links();
+        // Another thread may have forgotten them since they were visited.
+        if links.forgotten {
+            return Err(Error::Forgotten);
+        }
         let inputs = links.inputs.iter().map(|input| self.value(input)).collect::<SmallVec<[Value; 3]>>();
         drop(links);
         let value = match &node.source {

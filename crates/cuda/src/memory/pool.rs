@@ -157,7 +157,7 @@ enum Home {
     Pool(Arc<MemoryPool>),
     /// It stays the lender's, who is told.
     Lender {
-        lent: DeviceBuffer,
+        lent: Option<DeviceBuffer>,
         returned: Option<Box<dyn FnOnce(DeviceBuffer) + Send + Sync>>,
     },
 }
@@ -194,7 +194,7 @@ impl DeviceBuffer {
     /// Rings of buffers are made so, whose users need not know of the ring.
     ///
     /// # Errors
-    /// [`Error::OutOfBounds`] when there are fewer bytes.
+    /// [`Error::OutOfBounds`] when there are fewer bytes; the memory is let go then, and `returned` never called.
     pub fn lend(
         self,
         bytes: usize,
@@ -202,7 +202,7 @@ impl DeviceBuffer {
     ) -> Result<DeviceBuffer> {
         check_range("device buffer", self.len(), 0, bytes)?;
         let address = self.ptr();
-        let home = Home::Lender { lent: self, returned: Some(Box::new(returned)) };
+        let home = Home::Lender { lent: Some(self), returned: Some(Box::new(returned)) };
         Ok(DeviceBuffer(Arc::new(Inner { address, bytes, home })))
     }
 }
@@ -213,8 +213,8 @@ impl Drop for Inner {
             Home::Pool(pool) if self.bytes > 0 => pool.blocks().free(self.address),
             Home::Pool(_) => {}
             Home::Lender { lent, returned } => {
-                if let Some(returned) = returned.take() {
-                    returned(lent.clone());
+                if let Some((returned, lent)) = returned.take().zip(lent.take()) {
+                    returned(lent);
                 }
             }
         }

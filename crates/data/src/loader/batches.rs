@@ -74,6 +74,8 @@ impl Batches {
     }
 
     fn receive(&mut self) -> Result<Batch> {
+        // This thread captures, if any does, and does not now.
+        self.work.ring.mark()?;
         let made = self.shared.counters.wait_batch.time(|| self.made.recv());
         // The thread says why it ends early, unless it panicked.
         let ended = || Error::Setting { what: "the thread that feeds the GPU panicked".into() };

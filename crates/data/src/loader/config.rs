@@ -8,7 +8,7 @@ pub enum OnDamaged {
     /// Its batch is an error that names the file, and no more batches follow.
     #[default]
     Fail,
-    /// Its place in the batch is black, labelled [`IGNORED`](crate::IGNORED), and not valid.
+    /// Its place in the batch is zero, labelled [`IGNORED`](crate::IGNORED), and not valid.
     Skip,
     /// Another image takes its place: the next one by number that can be decoded.
     Replace,
@@ -17,13 +17,16 @@ pub enum OnDamaged {
 /// What happens to the images at the end of an epoch that do not fill a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LastBatch {
-    /// They make a batch whose other places are black, labelled [`IGNORED`](crate::IGNORED), and not valid, so that all
+    /// They make a batch whose other places are zero, labelled [`IGNORED`](crate::IGNORED), and not valid, so that all
     /// batches have one shape.
     #[default]
     Keep,
     /// They are left out.
     Drop,
 }
+
+/// As many images the augmentation takes at once.
+const MOST_IMAGES: usize = 65_535;
 
 /// What the GPU's engines make of a JPEG file, before it is augmented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,7 +59,8 @@ pub struct LoaderConfig {
     /// Threads that read files, look at their headers, and decode what the GPU's engines do not take; 0 for as many as the
     /// machine runs at once.
     pub workers: usize,
-    /// How many batches may lie ready on the GPU, besides those that are being used.
+    /// How many batches may lie ready on the GPU while one is used; at least 1. A program that holds more than that many
+    /// batches at once waits for the next one without end.
     pub prefetch: usize,
     /// The share of the images that engines could decode and that go to them, 0 to 1; the rest is decoded by the workers
     /// and the multiprocessors. Which images these are depends on their numbers alone: the two decoders differ by up to
@@ -68,7 +72,8 @@ pub struct LoaderConfig {
     pub decoded: DecodedForm,
     /// Bytes of the host's memory in which files are kept, until it is full; for sets on slow disks.
     pub encoded_cache: usize,
-    /// Bytes of the GPU's memory in which decoded images are kept, until it is full: three for each pixel.
+    /// Bytes of the GPU's memory in which decoded images are kept, until it is full: three for each pixel, or, in planes, one
+    /// and a half for most.
     pub decoded_cache: usize,
     /// The most pixels of an image. Headers are easily made to claim more than there is.
     pub max_pixels: u64,
@@ -104,6 +109,8 @@ impl LoaderConfig {
         self.output.check()?;
         let what = if self.batch == 0 {
             "a batch must hold at least one image".to_owned()
+        } else if self.batch > MOST_IMAGES {
+            format!("a batch holds at most {MOST_IMAGES} images, not {}", self.batch)
         } else if samples == 0 {
             "there are no images to make batches of".to_owned()
         } else if self.last == LastBatch::Drop && self.batch > samples {
@@ -152,6 +159,7 @@ mod tests {
             assert!(matches!(error, Error::Setting { .. }));
         };
         refused(LoaderConfig { batch: 0, ..Default::default() }, 1000);
+        refused(LoaderConfig { batch: 65_536, ..Default::default() }, 100_000);
         refused(LoaderConfig::default(), 0);
         refused(LoaderConfig { last: LastBatch::Drop, ..Default::default() }, 255);
         refused(LoaderConfig { hardware_share: f32::NAN, ..Default::default() }, 1000);

@@ -6,7 +6,7 @@ use ocelli_nvjpeg::PinnedFile;
 use super::batch::{Batch, DamagedImage};
 use super::cache::{Pixels, rgb_bytes, size_of};
 use super::engines::{Decoded, Engines, Entering};
-use super::prepare::{Payload, Place, Prepared, Worker};
+use super::prepare::{InsteadOf, Payload, Place, Prepared, Worker};
 use super::ring::Ring;
 use super::shared::Shared;
 use super::slab::{Lent, ROUND, Slab};
@@ -81,16 +81,12 @@ impl Feeder {
         let augmentation = &shared.config.augmentation;
         let canvas = augmentation.canvas(pending.iter().map(|pending| pending.image.drawn.size));
         let mut memory: Option<DeviceBuffer> = None;
-        // Also of a batch without images, whose places are black.
+        // Also of a batch without images, whose places are zero.
         while !pending.is_empty() || memory.is_none() {
             let round = next_round(&mut pending);
             let (ready, failed) = self.decode(round, &shared)?;
             for Failed { place, image, error } in failed {
-                // It may be one that replaced another.
-                if let Some(damaged) = image.instead_of {
-                    contents.damaged(place, DamagedImage { replaced_by: None, ..damaged });
-                }
-                match worker.instead_of(image.wanted, error)? {
+                match worker.instead_of_prepared(*image, error)? {
                     Place::Image(image) if fits(image.drawn.size, canvas) => {
                         pending.push(Pending { place, image, offset: 0 });
                     }
@@ -111,7 +107,7 @@ impl Feeder {
             shared.counters.submit.time(|| self.augment(ready, memory, canvas, &mut contents, &shared))?;
         }
         let Some(memory) = memory else { return Ok(None) };
-        contents.blacken(&memory, canvas, &shared)?;
+        contents.clear_empty(&memory, canvas, &shared)?;
         let ready = shared.stream.record()?;
         shared.counters.batches.add(1);
         Ok(Some(Made { batch: contents.into_batch(memory, canvas, &shared), ready }))
@@ -158,12 +154,15 @@ impl Feeder {
         let Decoded { decoded, refused } =
             shared.counters.hardware_decode.time(|| self.engines.decode(entering, shared))?;
         shared.counters.hardware.add(decoded.len() as u64);
+        shared.counters.refused.add(refused.len() as u64);
         for decoded in decoded {
             ready.push(decoded.kept(shared)?);
         }
         let mut failed = Vec::new();
         for (mut refused, file) in refused {
-            match self.decode_on_host(&mut refused, &file, shared) {
+            let decoded =
+                shared.counters.host_decode.time(|| self.decode_on_host(&mut refused, &file, shared));
+            match decoded {
                 Ok(()) => ready.push(refused.kept(shared)?),
                 Err(error) => failed.push(Failed { place: refused.place, image: refused.image, error }),
             }
@@ -180,7 +179,7 @@ impl Feeder {
         if rgb.pixels.len() != rgb_bytes(image) || rgb.width != image.width as usize {
             return Err(Error::Unfit { path, what: "decoders disagree about its size".into() });
         }
-        // It is larger than its place in the slab.
+        // It may be larger than its place in the slab.
         let memory = shared.device_pieces.take(rgb.pixels.len())?;
         let pinned = shared.stage(&rgb)?;
         shared.stream.copy_to_device(&memory, 0, &pinned, 0, rgb.pixels.len())?;
@@ -288,7 +287,7 @@ impl Contents {
     }
 
     fn image(&mut self, place: usize, mut image: Prepared) {
-        if let Some(damaged) = image.instead_of.take() {
+        if let Some(InsteadOf { damaged, .. }) = image.instead_of.take() {
             self.damaged(place, damaged);
         }
         if let Some(content) = self.images.get_mut(place) {
@@ -298,7 +297,7 @@ impl Contents {
 
     /// Leaves a place empty whose replacement is too large for the batch.
     fn replacement_left_out(&mut self, place: usize, image: Prepared) {
-        if let Some(damaged) = image.instead_of {
+        if let Some(InsteadOf { damaged, .. }) = image.instead_of {
             self.damaged(place, DamagedImage { replaced_by: None, ..damaged });
         }
     }
@@ -312,8 +311,8 @@ impl Contents {
         self.len() * Contents::image_bytes(canvas, shared)
     }
 
-    /// Makes the places black that hold no image.
-    fn blacken(&self, batch: &DeviceBuffer, canvas: Size, shared: &Shared) -> Result<()> {
+    /// Makes the places zero that hold no image.
+    fn clear_empty(&self, batch: &DeviceBuffer, canvas: Size, shared: &Shared) -> Result<()> {
         let bytes = Contents::image_bytes(canvas, shared);
         let empty = self.images.iter().enumerate().filter(|(_, image)| image.is_none());
         for (place, _) in empty {

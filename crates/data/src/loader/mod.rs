@@ -34,9 +34,12 @@
 //!
 //! # Memory
 //!
-//! It is bounded. On the GPU: `prefetch + 1` batches, decoded images of two batches (at most 1 GiB each, or one image, where
-//! that is larger), what nvJPEG works in, and the cache of decoded images. On the host: the files of `prefetch + 2` batches in
-//! page-locked memory, and the cache of files.
+//! It is bounded, by the largest images that come: on the GPU `prefetch + 1` batches, decoded images of two batches (at most
+//! 1 GiB each, or one image, where that is larger), for images whose operations need them whole twice their output's size,
+//! what nvJPEG works in, and the cache of decoded images; on the host the files of four batches in page-locked memory, up to
+//! 1 GiB of it that lies unused, and the cache of files. Images that the engines do not take are decoded before their batch's
+//! turn comes, and lie decoded until then: for up to three batches, each in a power of two of bytes, on the GPU or in
+//! page-locked memory. Sets of many large such images want small batches.
 //!
 //! # Regions of interest
 //!

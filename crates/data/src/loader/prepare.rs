@@ -1,11 +1,13 @@
 //! What workers do for an image before the GPU has its turn: read it, see which decoder it fits, draw what becomes of it.
 
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ocelli_cuda::{DeviceBuffer, Event, PinnedBuffer, Stream};
 use ocelli_nvjpeg::{
-    Bitstream, Decoder, DecoderConfig, Error as NvjpegError, Nvjpeg, OutputFormat, PinnedFile, Plane,
+    self as nvjpeg, Bitstream, Decoder, DecoderConfig, Error as NvjpegError, Frame, Nvjpeg, OutputFormat,
+    PinnedFile, Plane,
 };
 
 use super::batch::DamagedImage;
@@ -15,7 +17,7 @@ use super::shared::Shared;
 use crate::augment::kernel::Layout;
 use crate::augment::{Drawn, ImageSize, Orientation};
 use crate::images::Rgb;
-use crate::jpeg::{Header, Route};
+use crate::jpeg::{Header, Route, Subsampling};
 use crate::{Error, Object, Result};
 
 /// How many images are tried in the place of one that cannot be decoded.
@@ -50,7 +52,14 @@ pub(super) struct Prepared {
     /// None once they are on the GPU.
     pub(super) pixels: Option<Payload>,
     /// The image that this one replaces.
-    pub(super) instead_of: Option<DamagedImage>,
+    pub(super) instead_of: Option<InsteadOf>,
+}
+
+/// Why an image is where another was meant to be.
+pub(super) struct InsteadOf {
+    pub(super) damaged: DamagedImage,
+    /// How many images were tried.
+    tried: usize,
 }
 
 /// Where the pixels are to come from.
@@ -112,27 +121,40 @@ impl Worker {
 
     /// Fills the place of an image of the set.
     pub(super) fn place(&mut self, wanted: Wanted) -> Result<Place> {
-        // Sets may be anybody's; a thread that ended early would be waited for without end.
-        let caught = |worker: &mut Worker, action: &dyn Fn(&mut Worker) -> Result<Place>| {
-            catch_unwind(AssertUnwindSafe(|| action(worker)))
-        };
-        let placed = caught(self, &|worker| match worker.image(wanted) {
+        // A thread that ended early would be waited for without end.
+        self.caught(wanted, |worker| match worker.image(wanted) {
             Ok(prepared) => Ok(Place::Image(Box::new(prepared))),
             Err(error) => worker.instead_of(wanted, error),
-        });
+        })
+    }
+
+    /// What comes into the place of an image that turned out to be damaged when it was to be decoded on the GPU.
+    pub(super) fn instead_of_prepared(&mut self, prepared: Prepared, error: Error) -> Result<Place> {
+        let Prepared { wanted, instead_of, .. } = prepared;
+        self.caught(wanted, |worker| match instead_of {
+            Some(instead_of) if is_of_the_image(&error) => {
+                worker.shared.note_damaged(wanted.index, &error);
+                worker.replace(wanted, instead_of)
+            }
+            _ => worker.instead_of(wanted, error),
+        })
+    }
+
+    /// Sets may be anybody's: one that panics is an error of the image.
+    fn caught(&mut self, wanted: Wanted, place: impl FnOnce(&mut Worker) -> Result<Place>) -> Result<Place> {
         let panicked = |path| Error::Unfit { path, what: "what reads it panicked".into() };
-        placed
+        catch_unwind(AssertUnwindSafe(|| place(self)))
             .or_else(|_| {
-                caught(self, &|worker| {
-                    let path = worker.shared.dataset.name(wanted.index);
-                    worker.instead_of(wanted, panicked(path))
-                })
+                catch_unwind(AssertUnwindSafe(|| {
+                    let path = self.shared.dataset.name(wanted.index);
+                    self.instead_of(wanted, panicked(path))
+                }))
             })
             .unwrap_or_else(|_| Err(panicked(format!("image {} of the set", wanted.index).into())))
     }
 
     /// What comes into the place of an image that cannot be decoded.
-    pub(super) fn instead_of(&mut self, wanted: Wanted, error: Error) -> Result<Place> {
+    fn instead_of(&mut self, wanted: Wanted, error: Error) -> Result<Place> {
         if !is_of_the_image(&error) {
             return Err(error);
         }
@@ -143,18 +165,21 @@ impl Worker {
         match self.shared.config.damaged {
             OnDamaged::Fail => Err(damaged.error),
             OnDamaged::Skip => Ok(Place::Damaged(damaged)),
-            OnDamaged::Replace => self.replace(wanted, damaged),
+            OnDamaged::Replace => self.replace(wanted, InsteadOf { damaged, tried: 0 }),
         }
     }
 
-    fn replace(&mut self, wanted: Wanted, damaged: DamagedImage) -> Result<Place> {
-        let samples = self.shared.dataset.len();
-        for distance in 1..=REPLACEMENTS.min(samples.saturating_sub(1)) {
-            let other = (damaged.index + distance) % samples;
+    /// The next image by number that can be decoded, after those that were tried.
+    fn replace(&mut self, wanted: Wanted, instead_of: InsteadOf) -> Result<Place> {
+        let InsteadOf { damaged, tried } = instead_of;
+        let samples = self.shared.sampler.samples();
+        for tried in tried + 1..=REPLACEMENTS.min(samples.saturating_sub(1)) {
+            let other = (damaged.index + tried) % samples;
             match self.image(Wanted { index: other, ..wanted }) {
                 Ok(prepared) => {
                     let damaged = DamagedImage { replaced_by: Some(other), ..damaged };
-                    return Ok(Place::Image(Box::new(Prepared { instead_of: Some(damaged), ..prepared })));
+                    let instead_of = Some(InsteadOf { damaged, tried });
+                    return Ok(Place::Image(Box::new(Prepared { instead_of, ..prepared })));
                 }
                 Err(error) if is_of_the_image(&error) => self.shared.note_damaged(other, &error),
                 Err(error) => return Err(error),
@@ -169,6 +194,9 @@ impl Worker {
         let Shared { config, counters, dataset, .. } = &*self.shared;
         let key = key.unwrap_or(index as u64);
         let drawn = counters.prepare.time(|| config.augmentation.draw(config.seed, epoch, key, image));
+        if let Err(error) = drawn.check() {
+            return Err(Error::Unfit { path: dataset.name(index), what: error.to_string() });
+        }
         let objects = self.shared.objects(index, &drawn)?;
         let label = dataset.label(index);
         Ok(Prepared { wanted, label, objects, image, drawn, pixels: Some(pixels), instead_of: None })
@@ -217,7 +245,7 @@ impl Worker {
         if header.route() == Route::Hardware
             && let Some(engines) = &shared.hardware
             && shared.config.to_hardware(index)
-            && let Some(file) = self.parse(bytes, image, engines)?
+            && let Some(file) = self.parse(bytes, image, header.subsampling, engines)?
         {
             let layout = match shared.config.decoded {
                 DecodedForm::Rgb => Layout::Interleaved,
@@ -244,7 +272,13 @@ impl Worker {
     }
 
     /// The file in page-locked memory, if nvJPEG finds in it what its header says, and the engines take it.
-    fn parse(&mut self, bytes: &[u8], image: ImageSize, engines: &Nvjpeg) -> Result<Option<PinnedFile>> {
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        image: ImageSize,
+        subsampling: Subsampling,
+        engines: &Nvjpeg,
+    ) -> Result<Option<PinnedFile>> {
         let shared = &self.shared;
         let memory = shared.counters.stage.time(|| -> Result<PinnedBuffer> {
             let mut memory = shared.pinned.take(bytes.len())?;
@@ -261,9 +295,7 @@ impl Worker {
             Ok(bitstream.parse_pinned(memory, bytes.len(), engines))
         })?;
         match parsed {
-            Ok(file) if (file.frame().width, file.frame().height) == (image.width, image.height) => {
-                Ok(Some(file))
-            }
+            Ok(file) if is_as_stated(&file.frame(), image, subsampling) => Ok(Some(file)),
             Ok(file) => {
                 shared.pinned.give_back(file.into_memory());
                 Ok(None)
@@ -340,7 +372,32 @@ pub(super) fn of_the_file(error: NvjpegError) -> Result<NvjpegError> {
     }
 }
 
+/// Whether nvJPEG finds the frame in a file that our reading of its header has found: memory is laid out by the latter.
+fn is_as_stated(frame: &Frame, image: ImageSize, subsampling: Subsampling) -> bool {
+    let same = match subsampling {
+        Subsampling::Grey => frame.subsampling == nvjpeg::Subsampling::Grey,
+        Subsampling::S444 => frame.subsampling == nvjpeg::Subsampling::S444,
+        Subsampling::S422 => frame.subsampling == nvjpeg::Subsampling::S422,
+        Subsampling::S420 => frame.subsampling == nvjpeg::Subsampling::S420,
+        Subsampling::S440 => frame.subsampling == nvjpeg::Subsampling::S440,
+        // The engines take no others.
+        _ => false,
+    };
+    same && (frame.width, frame.height) == (image.width, image.height)
+}
+
 /// Whether an error is one of a single image, and others may well be right.
 fn is_of_the_image(error: &Error) -> bool {
-    matches!(error, Error::Image { .. } | Error::Unfit { .. } | Error::Io { .. } | Error::Malformed { .. })
+    match error {
+        Error::Image { .. } | Error::Unfit { .. } | Error::Malformed { .. } => true,
+        Error::Io { source, .. } => matches!(
+            source.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::IsADirectory
+                | ErrorKind::InvalidData
+                | ErrorKind::UnexpectedEof
+        ),
+        _ => false,
+    }
 }

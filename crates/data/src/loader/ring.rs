@@ -1,13 +1,16 @@
 //! The memory of batches, which goes round.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use ocelli_cuda::{Device, DeviceBuffer, Event, Stream};
 
 use crate::Result;
+
+/// How long a loader waits for memory before it says why.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Memory for so many batches. Whoever takes one gets it as a [`DeviceBuffer`] like any other; when the last clone of it is
 /// dropped, the memory is here again, marked with what the consumer's stream had been given by then.
@@ -25,7 +28,10 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    free: Vec<Place>,
+    /// The one that came back first is taken first: the work that read it is over soonest.
+    free: VecDeque<Place>,
+    /// These came back while a graph was captured, which no event can be recorded beside.
+    unmarked: Vec<DeviceBuffer>,
     stopped: bool,
 }
 
@@ -33,16 +39,7 @@ struct State {
 #[derive(Debug)]
 struct Place {
     memory: DeviceBuffer,
-    read: Read,
-}
-
-#[derive(Debug)]
-enum Read {
-    Never,
-    /// It is over when this passes.
-    Until(Event),
-    /// It was given back while a graph was captured, which no event can be recorded beside.
-    Unmarked,
+    read: Option<Event>,
 }
 
 impl fmt::Debug for Ring {
@@ -53,9 +50,9 @@ impl fmt::Debug for Ring {
 
 impl Ring {
     pub(super) fn new(device: &Device, consumer: &Stream, places: usize) -> Result<Ring> {
-        let place = |_| Ok(Place { memory: device.alloc(0)?, read: Read::Never });
+        let place = |_| Ok(Place { memory: device.alloc(0)?, read: None });
         let free = (0..places.max(1)).map(place).collect::<Result<_>>()?;
-        let state = Mutex::new(State { free, stopped: false });
+        let state = Mutex::new(State { free, ..State::default() });
         let (device, consumer) = (device.clone(), consumer.clone());
         Ok(Ring(Arc::new(Inner { device, consumer, state, changed: Condvar::new() })))
     }
@@ -68,20 +65,32 @@ impl Ring {
     /// the ring has stopped.
     pub(super) fn take(&self, bytes: usize) -> Result<Option<DeviceBuffer>> {
         let mut state = self.state();
+        let mut warned = false;
         let Place { memory, read } = loop {
             if state.stopped {
                 return Ok(None);
             }
-            match state.free.pop() {
-                Some(place) => break place,
-                None => state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            if let Some(place) = state.free.pop_front() {
+                break place;
+            }
+            let (waited, timeout) =
+                self.0.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            state = waited;
+            if timeout.timed_out() && !warned {
+                tracing::warn!(
+                    "the loader waits because all its batches are held: drop some, or raise prefetch"
+                );
+                warned = true;
             }
         };
         drop(state);
-        self.0.wait_for(read)?;
+        if let Some(read) = read {
+            self.0.device.stream().wait(&read)?;
+        }
         let memory = if memory.len() < bytes {
             // The old one first, so that its memory can be used again.
             drop(memory);
+            self.0.device.release_unused_memory()?;
             self.0.device.alloc(bytes)?
         } else {
             memory
@@ -90,10 +99,33 @@ impl Ring {
         Ok(Some(memory.lend(bytes, move |memory| ring.give_back(memory))?))
     }
 
+    /// Takes memory back, on whichever thread drops it: most often the one that gives the consumer's stream its work.
     fn give_back(&self, memory: DeviceBuffer) {
-        let read = self.0.mark();
-        self.state().free.push(Place { memory, read });
+        let marked = match self.0.consumer.is_capturing() {
+            Ok(false) => self.0.consumer.record().ok(),
+            _ => None,
+        };
+        let mut state = self.state();
+        match marked {
+            Some(event) => state.free.push_back(Place { memory, read: Some(event) }),
+            None => state.unmarked.push(memory),
+        }
+        drop(state);
         self.0.changed.notify_all();
+    }
+
+    /// Marks what came back while a graph was captured. The thread that captures calls it, when it does not.
+    pub(super) fn mark(&self) -> Result<()> {
+        let unmarked = std::mem::take(&mut self.state().unmarked);
+        if unmarked.is_empty() {
+            return Ok(());
+        }
+        for memory in unmarked {
+            let read = Some(self.0.consumer.record()?);
+            self.state().free.push_back(Place { memory, read });
+        }
+        self.0.changed.notify_all();
+        Ok(())
     }
 
     /// Lets nobody wait any more.
@@ -103,36 +135,25 @@ impl Ring {
     }
 }
 
-impl Inner {
-    /// What marks the end of the work that the consumer has submitted so far.
-    fn mark(&self) -> Read {
-        match self.consumer.is_capturing() {
-            Ok(false) => self.consumer.record().map_or(Read::Unmarked, Read::Until),
-            _ => Read::Unmarked,
-        }
-    }
-
-    /// Makes the device's stream wait until memory is not read any more.
-    fn wait_for(&self, mut read: Read) -> Result<()> {
-        loop {
-            match read {
-                Read::Never => return Ok(()),
-                Read::Until(event) => return Ok(self.device.stream().wait(&event)?),
-                // Captures last milliseconds. A stream that cannot be asked has failed, and with it what read the memory.
-                Read::Unmarked if self.consumer.is_capturing()? => thread::sleep(Duration::from_millis(1)),
-                Read::Unmarked => read = Read::Until(self.consumer.record()?),
-            }
-        }
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // The device's next work on the memory comes after the consumer's last.
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for place in std::mem::take(&mut state.free) {
-            if let Err(error) = self.wait_for(place.read) {
+        let state = std::mem::take(self.state.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for place in state.free {
+            if let Some(Err(error)) = place.read.map(|read| self.device.stream().wait(&read)) {
                 tracing::error!(%error, "a batch may still be read");
+            }
+        }
+        for memory in state.unmarked {
+            match self.consumer.is_capturing() {
+                Ok(false) => {
+                    let waited = self.consumer.record().and_then(|read| self.device.stream().wait(&read));
+                    if let Err(error) = waited {
+                        tracing::error!(%error, "a batch may still be read");
+                    }
+                }
+                // Nobody can say when it is read for the last time.
+                _ => std::mem::forget(memory),
             }
         }
     }
@@ -140,6 +161,8 @@ impl Drop for Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

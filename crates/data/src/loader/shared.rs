@@ -13,7 +13,7 @@ use super::config::LoaderConfig;
 use super::pool::Pool;
 use super::statistics::Counters;
 use crate::augment::Drawn;
-use crate::augment::kernel::Augmenter;
+use crate::augment::kernel::{Augmenter, MAX_SIDE};
 use crate::images::Rgb;
 use crate::sampler::{Sampler, State};
 use crate::{Encoded, Error, Object, Result};
@@ -95,12 +95,15 @@ impl Shared {
     /// Refuses an image with more pixels than are allowed.
     pub(super) fn check_size(&self, index: usize, width: u32, height: u32) -> Result<()> {
         let most = self.config.max_pixels;
-        if u64::from(width) * u64::from(height) <= most {
+        let what = if u64::from(width) * u64::from(height) > most {
+            format!(
+                "its header claims {width} x {height} pixels, and {most} are allowed: replace it, or raise max_pixels"
+            )
+        } else if width.max(height) > MAX_SIDE {
+            format!("it has {width} x {height} pixels, and a side has at most {MAX_SIDE}")
+        } else {
             return Ok(());
-        }
-        let what = format!(
-            "its header claims {width} x {height} pixels, and {most} are allowed: replace it, or raise max_pixels"
-        );
+        };
         Err(Error::Unfit { path: self.dataset.name(index), what })
     }
 

@@ -38,6 +38,7 @@ impl Slab {
             Some(pixels) if pixels.len() >= bytes => Ok(pixels.clone()),
             _ => {
                 self.pixels = None;
+                shared.device.release_unused_memory()?;
                 // Some more, so that it need not grow with every batch that is a little larger.
                 let room = (bytes + bytes / 8).min(bytes.max(ROUND)).next_multiple_of(1 << 20);
                 let pixels = shared.device.alloc(room)?;

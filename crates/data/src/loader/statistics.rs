@@ -16,8 +16,10 @@ pub struct Statistics {
     pub hardware: u64,
     /// Images that the workers and the multiprocessors decoded together.
     pub cuda: u64,
-    /// Images that the workers decoded alone.
+    /// Images that the host decoded alone.
     pub host: u64,
+    /// Of the images that were decoded alone: those that the engines were given, and did not take.
+    pub refused: u64,
     /// Images that were decoded before.
     pub cached: u64,
     /// Images that could not be decoded, each counted once.
@@ -36,7 +38,9 @@ pub struct Statistics {
     pub wait_workers: Duration,
     /// The same: in the calls that decode on the GPU's engines.
     pub hardware_decode: Duration,
-    /// The same: submitting copies and the augmentation.
+    /// The same: decoding what the engines did not take.
+    pub host_decode: Duration,
+    /// The same: submitting the augmentation.
     pub submit: Duration,
     /// The same: waiting until an earlier batch was augmented, whose decoded images are in the way.
     pub wait_augmentation: Duration,
@@ -72,6 +76,7 @@ impl Sub for Statistics {
             hardware: self.hardware.saturating_sub(earlier.hardware),
             cuda: self.cuda.saturating_sub(earlier.cuda),
             host: self.host.saturating_sub(earlier.host),
+            refused: self.refused.saturating_sub(earlier.refused),
             cached: self.cached.saturating_sub(earlier.cached),
             damaged: self.damaged.saturating_sub(earlier.damaged),
             bytes_read: self.bytes_read.saturating_sub(earlier.bytes_read),
@@ -81,6 +86,7 @@ impl Sub for Statistics {
             worker_decode: self.worker_decode.saturating_sub(earlier.worker_decode),
             wait_workers: self.wait_workers.saturating_sub(earlier.wait_workers),
             hardware_decode: self.hardware_decode.saturating_sub(earlier.hardware_decode),
+            host_decode: self.host_decode.saturating_sub(earlier.host_decode),
             submit: self.submit.saturating_sub(earlier.submit),
             wait_augmentation: self.wait_augmentation.saturating_sub(earlier.wait_augmentation),
             wait_room: self.wait_room.saturating_sub(earlier.wait_room),
@@ -130,6 +136,7 @@ pub(super) struct Counters {
     pub(super) hardware: Counter,
     pub(super) cuda: Counter,
     pub(super) host: Counter,
+    pub(super) refused: Counter,
     pub(super) cached: Counter,
     pub(super) damaged: Counter,
     pub(super) bytes_read: Counter,
@@ -139,6 +146,7 @@ pub(super) struct Counters {
     pub(super) worker_decode: Clock,
     pub(super) wait_workers: Clock,
     pub(super) hardware_decode: Clock,
+    pub(super) host_decode: Clock,
     pub(super) submit: Clock,
     pub(super) wait_augmentation: Clock,
     pub(super) wait_room: Clock,
@@ -152,6 +160,7 @@ impl Counters {
             hardware: self.hardware.get(),
             cuda: self.cuda.get(),
             host: self.host.get(),
+            refused: self.refused.get(),
             cached: self.cached.get(),
             damaged: self.damaged.get(),
             bytes_read: self.bytes_read.get(),
@@ -161,6 +170,7 @@ impl Counters {
             worker_decode: self.worker_decode.get(),
             wait_workers: self.wait_workers.get(),
             hardware_decode: self.hardware_decode.get(),
+            host_decode: self.host_decode.get(),
             submit: self.submit.get(),
             wait_augmentation: self.wait_augmentation.get(),
             wait_room: self.wait_room.get(),

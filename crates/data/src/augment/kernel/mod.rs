@@ -15,7 +15,7 @@ mod submit;
 pub use descriptor::Descriptor;
 pub use launch::{Augmenter, Batch};
 pub use layout::{Layout, PlanePlace};
-pub use source::{Pixels, Plane, Source};
+pub use source::{MAX_SIDE, Pixels, Plane, Source};
 pub use submit::{AugmentedImage, DecodedImage, Workspace};
 
 use ocelli_cuda::KernelSource;

@@ -101,7 +101,7 @@ impl Source {
 }
 
 /// Up to here the kernel's 32-bit arithmetic on places holds; JPEG's limit is 65,535.
-const MAX_SIDE: u32 = 1 << 18;
+pub const MAX_SIDE: u32 = 1 << 18;
 
 /// Binary logarithms of how many columns and rows of pixels share a difference; nothing for ratios that have no name.
 pub(super) const fn chroma_shift(subsampling: Subsampling) -> Option<[u32; 2]> {

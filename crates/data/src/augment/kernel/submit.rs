@@ -32,7 +32,7 @@ pub struct AugmentedImage<'a> {
     pub place: u32,
 }
 
-/// Memory that launches work in, one at a time: it is used again when the stream has passed the launch before.
+/// Memory that launches work in, one at a time: it must not be used again before the stream has passed the launch before.
 #[derive(Debug, Default)]
 pub struct Workspace {
     host: Option<PinnedBuffer>,
@@ -126,7 +126,7 @@ fn at_least<'a>(
         Some(kept) => kept,
         None => {
             // What is allocated is idle in the order of the compute stream.
-            let new = device.alloc(bytes.next_power_of_two())?;
+            let new = device.alloc(bytes.next_multiple_of(1 << 20))?;
             stream.wait(&device.stream().record()?)?;
             new
         }
