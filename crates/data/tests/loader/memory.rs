@@ -132,3 +132,37 @@ fn held_batches_stop_the_loader_until_one_is_dropped_and_do_not_change() {
     assert!(left == expected[3..]);
     assert!(Copied::of(&device, &second) == expected[1], "a held batch has changed");
 }
+
+/// Pages of this process that are in memory, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let numbers = std::fs::read_to_string("/proc/self/statm").unwrap();
+    4096 * numbers.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_thousand_batches_take_no_more_memory_than_a_hundred() {
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    let loader = in_order(&device, files.folder(), config(2, 3));
+    let (mut batches, mut first) = (0, None);
+    for number in 0.. {
+        for batch in loader.epoch(number).unwrap() {
+            batch.unwrap();
+            batches += 1;
+        }
+        if batches >= 100 && first.is_none() {
+            first = Some((resident(), loader.memory().unwrap().reserved));
+        }
+        if batches >= 1000 {
+            break;
+        }
+    }
+    let (host, gpu) = first.unwrap();
+    assert!(resident() <= host + (16 << 20), "{} bytes of the host's after {host}", resident());
+    // Images of which sizes lie side by side depends on who was faster, within narrow bounds.
+    let reserved = loader.memory().unwrap().reserved;
+    assert!(reserved <= gpu + (8 << 20), "{reserved} bytes of the GPU's after {gpu}");
+}
