@@ -53,7 +53,6 @@ pub mod segmentation;
 pub mod statistics;
 mod store;
 mod types;
-mod whole;
 
 pub use error::{Error, Result};
 pub use segmentation::Segmentation;

@@ -9,7 +9,6 @@ mod doctor;
 mod picture;
 mod stack;
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -49,28 +48,33 @@ fn main() -> ExitCode {
         Command::Stack(action) => stack::run(&action),
         Command::Coco(action) => coco::run(&action),
     };
-    // A reader that went away, as `head` does, is nothing to report.
-    written.unwrap_or(ExitCode::FAILURE)
+    written.unwrap_or_else(|error| match error.kind() {
+        // A reader that went away, as `head` does, has all that it wanted.
+        io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        _ => {
+            eprintln!("error: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+    })
 }
 
-/// Prints one JSON object, or text that ends in a new line.
+/// Prints one JSON object, or text that ends in a new line. That its reader went away is no error, so that the command still
+/// ends as it would have.
 fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
+    match write_all(json, value, text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn write_all(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
     let mut output = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut output, value)?;
-        writeln!(output)
+        writeln!(output)?;
     } else {
-        output.write_all(text().as_bytes())
+        output.write_all(text().as_bytes())?;
     }
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    // What is left unwritten at the end of the program is lost without a word.
+    output.flush()
 }

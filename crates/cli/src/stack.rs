@@ -9,10 +9,11 @@ use clap::{Args, Subcommand};
 use ocelli_cuda::library::Environment;
 use ocelli_cuda::stack::{InstallOptions, Progress, Stack, Stacks, default_packages};
 use ocelli_cuda::{Result, paths};
+use ocelli_data::with_causes;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{chain, print};
+use crate::print;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
@@ -98,7 +99,7 @@ pub(crate) fn run(action: &Action) -> io::Result<ExitCode> {
     match done {
         Ok(written) => written.map(|()| ExitCode::SUCCESS),
         Err(error) => {
-            let error = chain(&error);
+            let error = with_causes(&error);
             eprintln!("error: {error}");
             if output.json {
                 print(true, &json!({ "error": error }), String::new)?;
@@ -112,7 +113,7 @@ fn list(stacks: &Stacks, output: &Output) -> Result<io::Result<()>> {
     let shown: Vec<Shown> = stacks.list()?.into_iter().map(Shown::from).collect();
     let directory = directory();
     if let Err(error) = stacks.current() {
-        eprintln!("warning: {}", chain(&error));
+        eprintln!("warning: {}", with_causes(&error));
     }
     let object = json!({ "directory": directory.to_string_lossy(), "stacks": shown });
     Ok(print(output.json, &object, || {

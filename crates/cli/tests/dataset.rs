@@ -355,3 +355,108 @@ fn recompressing_without_a_gpu_is_told_and_loses_nothing() {
         assert_eq!(names(home.path()), ["set"]);
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_and_what_is_no_file_are_not_replaced() {
+    let home = folders();
+    let pipe = home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::create_dir(home.path().join("directory")).unwrap();
+    for target in ["pipe", "/dev/null", "directory"] {
+        let error = error(home.path(), &["dataset", "pack", "train", "-o", target, "--overwrite"]);
+        assert!(error.contains(target) && error.contains("which no"), "{error}");
+    }
+    let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&fs::symlink_metadata(&pipe).unwrap().file_type());
+    assert!(is_pipe);
+    assert_eq!(names(home.path()), ["directory", "pipe", "train"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_is_no_text_is_told_as_far_as_it_is() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = folders();
+    let name = std::ffi::OsStr::from_bytes(b"train\xff.records");
+    let output = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        .current_dir(home.path())
+        .args(["dataset", "pack", "train", "--json", "-o"])
+        .arg(name)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let packed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(packed["path"], "train\u{fffd}.records");
+    assert_eq!(Records::open(&home.path().join(name)).unwrap().len(), 3);
+}
+
+#[test]
+fn threads_are_asked_for_up_to_a_thousand() {
+    let home = folders();
+    let pack = |workers: &str| {
+        ocelli(home.path(), &["dataset", "pack", "train", "-o", "x", "--overwrite", "--workers", workers])
+    };
+    assert!(pack("1024").status.success());
+    for workers in ["1025", "-1", "18446744073709551615"] {
+        assert_eq!(pack(workers).status.code(), Some(2), "{workers}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_that_the_system_refuses_are_an_error() {
+    let home = folders();
+    for arguments in [&["pack", "train", "-o", "x"][..], &["stats", "train", "--no-pixels"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+            .current_dir(home.path())
+            // More than there is room for.
+            .env("RUST_MIN_STACK", (1u64 << 62).to_string())
+            .arg("dataset")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("error: ") && error.contains("threads"), "{error}");
+        assert_eq!(names(home.path()), ["train"]);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+    let home = folders();
+    let stats = |output: std::process::Stdio, arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ocelli"))
+            .current_dir(home.path())
+            .args(["dataset", "stats", "train", "--no-pixels"])
+            .args(arguments)
+            .stdout(output)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap()
+    };
+    // A command that fails does so whether or not somebody reads that.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let failed = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        .args(["dataset", "stats", "/nowhere", "--json"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    for arguments in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = stats(writer.into(), arguments);
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = stats(full.into(), arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).starts_with("error: cannot write to standard output: "));
+    }
+}

@@ -5,12 +5,29 @@ use std::sync::{Mutex, PoisonError};
 use ocelli_cuda::{Device, DeviceBuffer, Stream};
 use ocelli_nvjpeg::{Backend, Decoder, DecoderConfig, Nvjpeg, NvjpegConfig, OutputFormat, Plane, RgbImage};
 
-use crate::Result;
 use crate::images::Rgb;
 use crate::ordered::threads;
+use crate::{Error, Result};
 
 /// The most threads that decode unless more are asked for: each takes memory of the GPU's, and more decode no faster.
 const MOST_THREADS: usize = 16;
+
+/// The most pixels of an image, unless others are asked for.
+pub(crate) const MOST_PIXELS: u64 = 1 << 28;
+
+/// What is wrong with an image that claims more pixels than are allowed. Headers are easily made to claim more than there is.
+pub(crate) fn too_large(width: u32, height: u32, most: u64) -> Option<String> {
+    let pixels = u64::from(width) * u64::from(height);
+    (pixels > most).then(|| format!("its header claims {width} x {height} pixels, and {most} are allowed"))
+}
+
+/// That images of no pixels are none, if none are allowed.
+pub(crate) fn check_most_pixels(most: u64) -> Result<()> {
+    match most {
+        0 => Err(Error::Setting { what: "images of no pixels are none: allow more with max_pixels".into() }),
+        _ => Ok(()),
+    }
+}
 
 /// A GPU with nvJPEG on it, which threads share.
 #[derive(Clone, Debug)]
@@ -59,9 +76,14 @@ pub(crate) fn decoding_threads(asked: usize) -> usize {
 /// for its memory is not its failure.
 pub(crate) fn is_of_gpu(error: &ocelli_nvjpeg::Error) -> bool {
     match error {
-        ocelli_nvjpeg::Error::Cuda(error) => !matches!(error, ocelli_cuda::Error::OutOfMemory { .. }),
+        ocelli_nvjpeg::Error::Cuda(error) => !is_lack_of_memory(error),
         _ => false,
     }
+}
+
+/// Whether it was the GPU's memory that did not suffice.
+pub(crate) fn is_lack_of_memory(error: &ocelli_cuda::Error) -> bool {
+    matches!(error, ocelli_cuda::Error::OutOfMemory { .. })
 }
 
 /// One image in device memory, red, green and blue interleaved without gaps; for one thread.

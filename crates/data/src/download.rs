@@ -7,9 +7,9 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
+use ocelli_files::file_beside;
 use sha2::{Digest, Sha256};
 
-use crate::temporary::temporary_file;
 use crate::{Error, Result};
 
 #[cfg(test)]
@@ -73,17 +73,14 @@ fn download_from(
     let path = &directory.join(file.name);
     let io_error = |action| move |source| Error::Io { action, path: path.clone(), source };
 
-    let mut temporary = temporary_file(file.name, directory).map_err(io_error("create"))?;
-    receive(url, file, temporary.as_file_mut(), progress, io_error("write"))?;
+    let mut temporary = file_beside(path).map_err(io_error("create"))?;
+    receive(url, file, &mut temporary, progress, io_error("write"))?;
     temporary.rewind().map_err(io_error("read"))?;
     let found = contents_sha256(temporary.as_file_mut(), file.size).map_err(io_error("read"))?;
     if found != file.sha256 {
         return Err(Error::Checksum { url: url.into(), expected: file.sha256, found });
     }
-    // Without this a power cut could leave the final name on an empty file.
-    temporary.as_file().sync_all().map_err(io_error("write"))?;
-    temporary.persist(path).map_err(|error| io_error("create")(error.error))?;
-    Ok(())
+    temporary.persist().map_err(io_error("write"))
 }
 
 fn receive(

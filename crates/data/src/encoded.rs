@@ -21,6 +21,7 @@ pub trait Encoded: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) or [`Error::Malformed`](crate::Error::Malformed), which name the file;
+    /// [`Error::Unfit`](crate::Error::Unfit) for one of 4 GiB or more;
     /// [`Error::Setting`](crate::Error::Setting) where there is no such file.
     fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>>;
 

@@ -45,7 +45,7 @@ pub enum Error {
     },
 
     /// An image file cannot be decoded.
-    #[error("{} cannot be decoded: {source}: replace or remove it, or let the loader skip damaged files", path.display())]
+    #[error("{} cannot be decoded: {source}: replace or remove it", path.display())]
     Image {
         /// The file.
         path: PathBuf,
@@ -138,5 +138,38 @@ pub enum Error {
     },
 }
 
+/// An error of any kind as text, with what caused it where its own text does not say so already.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the outer one")]
+    struct Outer {
+        source: Error,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let source = io::Error::other("no more");
+        let inner = Error::Io { action: "read", path: "a".into(), source };
+        assert_eq!(with_causes(&inner), "cannot read a: no more");
+        assert_eq!(with_causes(&Outer { source: inner }), "the outer one: cannot read a: no more");
+    }
+}

@@ -37,11 +37,10 @@ mod set;
 pub mod subset;
 pub mod survey;
 mod target;
-mod temporary;
 
 pub use download::Progress;
 pub use encoded::{Encoded, IGNORED};
-pub use error::{Error, Result};
+pub use error::{Error, Result, with_causes};
 pub use object::{BoundingBox, Object};
 pub use set::{Fault, ImageSet};
 pub use target::{Kind, Target};

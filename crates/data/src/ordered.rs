@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// How many results a thread is ahead of the one that takes them.
 const AHEAD: usize = 8;
@@ -13,7 +13,8 @@ const AHEAD: usize = 8;
 /// results to `take` on the calling thread, in order. Each thread works with a state of its own that `start` makes.
 ///
 /// # Errors
-/// The first error of `take`; the threads then end what they are at, and begin nothing more.
+/// The first error of `take`, and [`Error::Setting`] where the system starts no more threads; those that there are then end
+/// what they are at, and begin nothing more.
 pub(crate) fn in_order<State, Output: Send>(
     count: usize,
     workers: usize,
@@ -27,7 +28,7 @@ pub(crate) fn in_order<State, Output: Send>(
         // Each thread does every `workers`-th piece, so that their results in turns are all in order.
         let spawn = |worker: usize| {
             let (sender, receiver) = mpsc::sync_channel(AHEAD);
-            scope.spawn(move || {
+            let turns = move || {
                 let mut state = start();
                 for index in (worker..count).step_by(workers) {
                     // Nobody receives after an error.
@@ -35,10 +36,13 @@ pub(crate) fn in_order<State, Output: Send>(
                         return;
                     }
                 }
-            });
-            receiver
+            };
+            thread::Builder::new().spawn_scoped(scope, turns).map_err(|error| Error::Setting {
+                what: format!("the system starts no {workers} threads ({error}): ask for fewer workers"),
+            })?;
+            Ok(receiver)
         };
-        let receivers: Vec<_> = (0..workers).map(spawn).collect();
+        let receivers: Vec<_> = (0..workers).map(spawn).collect::<Result<_>>()?;
         let results = receivers.iter().cycle().map_while(|receiver| receiver.recv().ok());
         for (index, result) in (0..count).zip(results) {
             take(index, result)?;
@@ -57,7 +61,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::Error;
 
     #[test]
     fn results_come_in_order_whatever_the_number_of_threads() {

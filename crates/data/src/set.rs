@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::encoded::{Encoded, IGNORED};
 use crate::images::{EXTENSIONS, ImageFolder};
+use crate::object::Object;
 use crate::records::Records;
 use crate::{Error, Result};
 
@@ -161,6 +162,20 @@ impl Encoded for ImageSet {
         match &self.files {
             Files::Folder(folder) => folder.bytes(index),
             Files::Records(records) => records.bytes(index),
+        }
+    }
+
+    fn read(&self, index: usize, into: &mut Vec<u8>) -> Result<()> {
+        match &self.files {
+            Files::Folder(folder) => folder.read(index, into),
+            Files::Records(records) => records.read(index, into),
+        }
+    }
+
+    fn objects(&self, index: usize) -> Result<Vec<Object>> {
+        match &self.files {
+            Files::Folder(folder) => folder.objects(index),
+            Files::Records(records) => records.objects(index),
         }
     }
 

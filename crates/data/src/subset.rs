@@ -141,9 +141,9 @@ impl Choice {
 /// is called after each file with the number of those copied.
 ///
 /// # Errors
-/// As [`Choice::indices`]; [`Error::Setting`] where the target must not be replaced; [`Error::Unfit`] where a record has no
-/// place in a directory; [`Error::Io`] or [`Error::Malformed`] where a file cannot be read, or the target not written. The
-/// target is not there then, or as it was.
+/// As [`Choice::indices`]; [`Error::Setting`] where the target must not be replaced, and where the system starts no more
+/// threads; [`Error::Unfit`] where a record has no place in a directory, and for a file of 4 GiB or more; [`Error::Io`] or
+/// [`Error::Malformed`] where a file cannot be read, or the target not written. The target is not there then, or as it was.
 pub fn copy(
     set: &ImageSet,
     choice: &Choice,

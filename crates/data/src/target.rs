@@ -1,5 +1,9 @@
 //! Where a set of image files is written: a directory of class folders or a record file, which appears whole or not at
 //! all.
+//!
+//! A directory that is replaced is first moved aside, and the new one then takes its name. A process that is killed between
+//! the two leaves nothing under the name: the new directory is whole beside it, as `.NAME.*.part`, and the old one as
+//! `replaced` in another directory of such a name.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,17 +11,19 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use ocelli_files::{PartDirectory, directory_beside, directory_of, sync_directory};
 
 use crate::images::ImageFolder;
 use crate::ordered::in_order;
 use crate::records::Writer;
 use crate::set::ImageSet;
-use crate::temporary::{directory_of, sync_directory, temporary_directory};
 use crate::{Error, Result};
 
 /// The extension of record files.
 const EXTENSION: &str = "records";
+
+/// What a directory is called in the one in which it is put aside.
+const REPLACED: &str = "replaced";
 
 /// What a set is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +37,7 @@ pub enum Kind {
 /// Where a set is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The directory or file, which is made.
+    /// The directory or file, which is made. A link stays one, and what it leads to is replaced.
     pub path: PathBuf,
     /// Which of both.
     pub kind: Kind,
@@ -89,9 +95,7 @@ impl Target {
             ));
         }
         if exists && !holds_only_images(&self.path)? {
-            return setting(format!(
-                "{path} holds more than folders of images, and is not replaced: name another directory"
-            ));
+            return Err(holds_more(&self.path));
         }
         Ok(())
     }
@@ -138,7 +142,7 @@ pub(crate) fn write<'set, State, Told: Send>(
         Kind::Directory => {
             let places = items.iter().map(|item| set.place_in_directory(item.index));
             let places: Vec<PathBuf> = places.collect::<Result<_>>()?;
-            let directory = NewDirectory::create(&target.path, &places)?;
+            let directory = NewDirectory::create(target, &places)?;
             let make = |state: &mut State, place: usize| -> Result<Told> {
                 let (bytes, told) = make(state, items[place].index)?;
                 directory.put(&places[place], &bytes)?;
@@ -156,26 +160,24 @@ pub(crate) fn write<'set, State, Told: Send>(
 /// A directory under a temporary name, removed unless it is finished.
 struct NewDirectory {
     path: PathBuf,
-    temporary: TempDir,
+    overwrite: bool,
+    part: PartDirectory,
     /// The folders in it.
     folders: BTreeSet<PathBuf>,
 }
 
 impl NewDirectory {
     /// An empty directory with the folders that these places are in.
-    fn create(path: &Path, places: &[PathBuf]) -> Result<NewDirectory> {
-        let cannot_create = |source| Error::Io { action: "create", path: path.into(), source };
-        let Some(name) = path.file_name() else {
-            return Err(cannot_create(io::ErrorKind::InvalidFilename.into()));
-        };
-        let temporary =
-            temporary_directory(&name.to_string_lossy(), directory_of(path)).map_err(cannot_create)?;
+    fn create(target: &Target, places: &[PathBuf]) -> Result<NewDirectory> {
+        let path = target.path.clone();
+        let cannot_create = |source| Error::Io { action: "create", path: path.clone(), source };
+        let part = directory_beside(&path).map_err(cannot_create)?;
         let folders = places.iter().flat_map(|place| place.ancestors().skip(1));
         let folders: BTreeSet<PathBuf> = folders.map(Path::to_path_buf).collect();
         for folder in &folders {
-            fs::create_dir_all(temporary.path().join(folder)).map_err(cannot_create)?;
+            fs::create_dir_all(part.path().join(folder)).map_err(cannot_create)?;
         }
-        Ok(NewDirectory { path: path.into(), temporary, folders })
+        Ok(NewDirectory { path, overwrite: target.overwrite, part, folders })
     }
 
     /// Writes a file, and waits until it is on the disk.
@@ -183,7 +185,7 @@ impl NewDirectory {
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .open(self.temporary.path().join(place))
+            .open(self.part.path().join(place))
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
         // By the name that it would have had.
         written.map_err(|source| Error::Io { action: "write", path: self.path.join(place), source })
@@ -191,37 +193,59 @@ impl NewDirectory {
 
     /// Gives the directory its name. One that had it goes once the new one is there: for a moment neither is.
     fn finish(self) -> Result<()> {
-        let NewDirectory { path, temporary, folders } = self;
-        let failed = |source| Error::Io { action: "replace", path: path.clone(), source };
+        let NewDirectory { path, overwrite, part, folders } = self;
         for folder in &folders {
-            sync_directory(&temporary.path().join(folder));
+            sync_directory(&part.path().join(folder));
         }
-        let parent = directory_of(&path);
-        let replaced = match path.is_dir() {
-            true => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                // Removed when it is dropped, with what is moved into it.
-                let aside = temporary_directory(&name, parent).map_err(failed)?;
-                fs::rename(&path, aside.path().join("replaced")).map_err(failed)?;
-                Some(aside)
-            }
+        let replaced = match overwrite && part.target().is_dir() {
+            true => Some(Aside::put(&path)?),
             false => None,
         };
-        if let Err(error) = fs::rename(temporary.path(), &path) {
-            if let Some(aside) = replaced {
-                // Back to where it was; where even that fails, it stays aside, and is not removed.
-                let aside = aside.keep();
-                if fs::rename(aside.join("replaced"), &path).is_ok() {
-                    let _ = fs::remove_dir(aside);
-                }
+        part.persist().map_err(|source| {
+            if let Some(replaced) = replaced {
+                replaced.put_back();
             }
-            return Err(Error::Io { action: "create", path, source: error });
-        }
-        // It has another name now, so that there is nothing to remove.
-        let _ = temporary.keep();
-        sync_directory(parent);
-        Ok(())
+            Error::Io { action: "create", path, source }
+        })
     }
+}
+
+/// A directory that was put aside under a temporary name. It is removed unless it is put back.
+struct Aside(PartDirectory);
+
+impl Aside {
+    /// Puts a directory aside, if it still holds nothing but images: hours may have passed since it was looked at first.
+    fn put(path: &Path) -> Result<Aside> {
+        let failed = |source| Error::Io { action: "replace", path: path.into(), source };
+        let aside = directory_beside(path).map_err(failed)?;
+        fs::rename(aside.target(), aside.path().join(REPLACED)).map_err(failed)?;
+        let aside = Aside(aside);
+        // Looked at under its new name, where nobody adds to it any more.
+        let refused = match holds_only_images(&aside.0.path().join(REPLACED)) {
+            Ok(true) => return Ok(aside),
+            Ok(false) => holds_more(path),
+            Err(error) => error,
+        };
+        aside.put_back();
+        Err(refused)
+    }
+
+    /// Gives the directory its name again. Where even that fails, it stays aside, and is not removed.
+    fn put_back(self) {
+        let target = self.0.target().to_path_buf();
+        let aside = self.0.keep();
+        if fs::rename(aside.join(REPLACED), target).is_ok() {
+            let _ = fs::remove_dir(aside);
+        }
+    }
+}
+
+/// That a directory is not replaced, for what is in it.
+fn holds_more(directory: &Path) -> Error {
+    let directory = directory.display();
+    let what =
+        format!("{directory} holds more than folders of images, and is not replaced: name another directory");
+    Error::Setting { what }
 }
 
 /// Whether a directory is empty, or one of class folders without any file that is none of their images.
@@ -271,7 +295,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("set");
         let places = [PathBuf::from("dog/a.jpg"), PathBuf::from("cat/more/b.jpg")];
-        let directory = NewDirectory::create(&path, &places).unwrap();
+        let directory = NewDirectory::create(&Target::new(&path), &places).unwrap();
         directory.put(&places[0], b"a").unwrap();
         let again = directory.put(&places[0], b"b").unwrap_err().to_string();
         assert!(again.contains("set/dog/a.jpg"), "{again}");
@@ -279,10 +303,37 @@ mod tests {
         drop(directory);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 
-        let directory = NewDirectory::create(&path, &places).unwrap();
+        let directory = NewDirectory::create(&Target::new(&path), &places).unwrap();
         directory.put(&places[1], b"b").unwrap();
         directory.finish().unwrap();
         assert_eq!(fs::read(path.join(&places[1])).unwrap(), b"b");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_came_to_a_directory_meanwhile_is_not_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("set");
+        let (place, notes) = (PathBuf::from("dog/a.jpg"), path.join("dog/notes.txt"));
+        for overwrite in [true, false] {
+            fs::create_dir_all(path.join("dog")).unwrap();
+            fs::write(path.join(&place), "old").unwrap();
+            let target = Target { overwrite, ..Target::new(&path) };
+            let directory = NewDirectory::create(&target, std::slice::from_ref(&place)).unwrap();
+            directory.put(&place, b"new").unwrap();
+            fs::write(&notes, "mine").unwrap();
+            let error = directory.finish().unwrap_err();
+            assert_eq!(matches!(error, Error::Setting { .. }), overwrite, "{error}");
+            assert_eq!(fs::read(path.join(&place)).unwrap(), b"old");
+            assert_eq!(fs::read(&notes).unwrap(), b"mine");
+            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        }
+        fs::remove_file(&notes).unwrap();
+        let target = Target { overwrite: true, ..Target::new(&path) };
+        let directory = NewDirectory::create(&target, std::slice::from_ref(&place)).unwrap();
+        directory.put(&place, b"new").unwrap();
+        directory.finish().unwrap();
+        assert_eq!(fs::read(path.join(&place)).unwrap(), b"new");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
 

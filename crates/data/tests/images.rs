@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, GrayImage, Luma, Rgb as Pixel, RgbImage, Rgba, RgbaImage};
-use ocelli_data::Error;
-use ocelli_data::images::{ImageFolder, Rgb, Sample};
+use image::{DynamicImage, GrayImage, ImageError, Luma, Rgb as Pixel, RgbImage, Rgba, RgbaImage};
+use ocelli_data::images::{ImageFiles, ImageFolder, Rgb, Sample};
+use ocelli_data::{Encoded, Error};
 use tempfile::TempDir;
 
 /// An image whose pixels tell which it is.
@@ -110,5 +110,52 @@ fn what_is_no_image_at_all_is_an_error() {
         let path = directory.path().join("ant/0.png");
         fs::write(&path, contents).unwrap();
         assert!(matches!(Rgb::read(&path), Err(Error::Image { .. })), "{contents:?}");
+    }
+}
+
+#[test]
+fn nested_folders_come_in_pytorchs_order() {
+    let directory = tempfile::tempdir().unwrap();
+    for place in ["dog/z.jpg", "dog/a/b/1.jpg", "dog/a-b/2.jpg", "dog/a/3.jpg", "dog/a.jpg"] {
+        let path = directory.path().join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    let folder = ImageFolder::open(directory.path()).unwrap();
+    let places: Vec<&Path> =
+        folder.samples().iter().map(|sample| sample.path.strip_prefix(directory.path()).unwrap()).collect();
+    // As sorted(os.walk(..)) and sorted names in each: `-` comes before `/`.
+    assert_eq!(
+        places,
+        ["dog/a.jpg", "dog/z.jpg", "dog/a/3.jpg", "dog/a-b/2.jpg", "dog/a/b/1.jpg"].map(Path::new)
+    );
+}
+
+#[test]
+fn a_grey_image_counts_with_its_three_channels() {
+    // 400 megabytes of grey, and three times as many in colour; nothing follows the header, which is enough.
+    let error = Rgb::decode(b"P5\n20000 20000\n255\n", "x".as_ref()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Image { source, .. } if matches!(**source, ImageError::Limits(_))),
+        "{error}"
+    );
+    let error = Rgb::decode(b"P5\n200 200\n255\n", "x".as_ref()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Image { source, .. } if !matches!(**source, ImageError::Limits(_))),
+        "{error}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_4_gib_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.jpg");
+    // Without anything in it, it takes no place on the disk.
+    fs::File::create(&path).unwrap().set_len(1 << 32).unwrap();
+    for error in
+        [Rgb::read(&path).unwrap_err(), ImageFiles::new(vec![path.clone()]).bytes(0).map(drop).unwrap_err()]
+    {
+        assert!(matches!(&error, Error::Unfit { what, .. } if what.contains("4 GiB")), "{error}");
     }
 }

@@ -140,6 +140,47 @@ fn a_link_to_a_record_file_stays_one() {
 }
 
 #[test]
+#[cfg(unix)]
+fn files_with_several_names_stay_where_they_are() {
+    let home = settled();
+    let set = home.path().join("set");
+    // This one would become smaller.
+    save(&set, "c/95.jpg", &jpeg(95, [64, 48], 4));
+    let other = home.path().join("other.jpg");
+    fs::hard_link(set.join("c/95.jpg"), &other).unwrap();
+    let originals = files(&set);
+    let report = recompress_in_place(&open(&set), &config(80), |_| ()).unwrap();
+    assert_eq!((report.images, report.recompressed, report.kept_linked), (7, 0, 1));
+    assert_eq!(report.bytes_before, originals.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+    assert!(report.to_string().contains("kept 1 that have several names"), "{report}");
+    assert_eq!(files(&set), originals);
+
+    let (path, other) = (home.path().join("set.records"), home.path().join("other.records"));
+    pack(&ImageFolder::open(&set).unwrap(), &path, 1, |_| ()).unwrap();
+    fs::hard_link(&path, &other).unwrap();
+    let error = recompress_in_place(&open(&path), &config(80), |_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Setting { what } if what.contains("several names")), "{error}");
+}
+
+#[test]
+fn images_that_claim_more_pixels_than_are_allowed_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let set = home.path().join("set");
+    let mut enormous = jpeg(95, [64, 48], 0);
+    let frame = enormous.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    enormous[frame + 5..frame + 9].fill(0xff);
+    save(&set, "a/enormous.jpg", &enormous);
+    // No GPU is asked.
+    let report = recompress_in_place(&open(&set), &config(80), |_| ()).unwrap();
+    assert_eq!((report.images, report.kept_undecodable), (1, 1));
+    let reason = &report.undecodable[0].reason;
+    assert!(reason.contains("claims 65535 x 65535 pixels"), "{reason}");
+    assert_eq!(fs::read(set.join("a/enormous.jpg")).unwrap(), enormous);
+    let none = RecompressConfig { max_pixels: 0, ..config(80) };
+    assert!(matches!(recompress_in_place(&open(&set), &none, |_| ()), Err(Error::Setting { .. })));
+}
+
+#[test]
 fn qualities_that_cannot_be_are_errors() {
     let home = settled();
     let set = open(&home.path().join("set"));

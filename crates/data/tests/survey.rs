@@ -14,13 +14,13 @@ use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::jpeg::Header;
 use ocelli_data::records::{Records, pack};
 use ocelli_data::survey::{Survey, SurveyConfig, kernel, survey};
-use ocelli_data::{Encoded, ImageSet};
+use ocelli_data::{Encoded, Error, ImageSet};
 use ocelli_nvjpeg::{Backend, Decoder, DecoderConfig, Nvjpeg, NvjpegConfig, Plane};
 use tempfile::TempDir;
 
 use pictures::{exif, grey_jpeg, jpeg, png, save, with_segment};
 
-const HEADERS: SurveyConfig = SurveyConfig { pixels: false, gpu: 0, workers: 3 };
+const HEADERS: SurveyConfig = SurveyConfig { pixels: false, gpu: 0, workers: 3, max_pixels: 1 << 28 };
 
 /// A file that says to be progressive, with nothing in its scan.
 fn progressive() -> Vec<u8> {
@@ -86,7 +86,7 @@ fn headers_tell_what_a_set_consists_of() {
     let directory = set();
     let bytes = pictures::files(directory.path()).iter().map(|(_, bytes)| bytes.len() as u64).sum();
     let mut done = Vec::new();
-    let found = survey(&folder(directory.path()), &HEADERS, |count| done.push(count));
+    let found = survey(&folder(directory.path()), &HEADERS, |count| done.push(count)).unwrap();
     check(&found, bytes);
     assert!(done.into_iter().eq(1..=8));
     assert_eq!((&found.pixels, &found.pixels_left_out), (&None, &None));
@@ -95,7 +95,7 @@ fn headers_tell_what_a_set_consists_of() {
     // The same files, packed.
     let path = directory.path().join("set.records");
     pack(&ImageFolder::open(directory.path()).unwrap(), &path, 1, |_| ()).unwrap();
-    let packed = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ());
+    let packed = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ()).unwrap();
     check(&packed, bytes);
     assert_eq!(packed.faults[0].path, path.join("bee/a.jpg"));
 
@@ -115,7 +115,7 @@ fn a_progressive_file_is_for_cuda_and_odd_tables_have_no_quality() {
     odd[table + 5] += 1;
     save(directory.path(), "a/0.jpg", &progressive());
     save(directory.path(), "a/1.jpg", &odd);
-    let found = survey(&folder(directory.path()), &HEADERS, |_| ());
+    let found = survey(&folder(directory.path()), &HEADERS, |_| ()).unwrap();
     assert_eq!((found.unknown_quality, found.qualities), (1, counts(&[(60, 1)])));
     assert_eq!(found.processes, counts(&[("baseline", 1), ("progressive", 1)]));
     let cuda: Vec<_> = found.decoders.cuda.into_iter().collect();
@@ -128,7 +128,7 @@ fn a_file_that_is_gone_and_a_damaged_record_are_told() {
     let directory = set();
     let set = folder(directory.path());
     std::fs::remove_file(directory.path().join("ant/0.jpg")).unwrap();
-    let found = survey(&set, &HEADERS, |_| ());
+    let found = survey(&set, &HEADERS, |_| ()).unwrap();
     assert_eq!((found.images, found.faults.len()), (8, 4));
     assert!(found.faults[0].path.ends_with("ant/0.jpg"));
     assert!(found.faults[0].reason.starts_with("cannot read it"), "{}", found.faults[0].reason);
@@ -138,7 +138,7 @@ fn a_file_that_is_gone_and_a_damaged_record_are_told() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let found = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ());
+    let found = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ()).unwrap();
     assert!(found.faults[0].reason.contains("CRC-32C"), "{}", found.faults[0].reason);
 }
 
@@ -148,9 +148,27 @@ fn a_set_without_images_is_surveyed() {
     let path = directory.path().join("empty.records");
     ocelli_data::records::Writer::create(&path, &[]).unwrap().finish().unwrap();
     assert!(Records::open(&path).unwrap().is_empty());
-    let found = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ());
+    let found = survey(&ImageSet::open(&path).unwrap(), &HEADERS, |_| ()).unwrap();
     assert_eq!(found, Survey::default());
     assert!(found.to_string().starts_with("images        0"));
+}
+
+#[test]
+fn images_that_claim_more_pixels_than_are_allowed_are_told() {
+    let directory = set();
+    let set = folder(directory.path());
+    let most = |max_pixels| survey(&set, &SurveyConfig { max_pixels, ..HEADERS }, |_| ());
+    let names = |found: &Survey| -> Vec<String> {
+        let names = found.faults.iter().map(|fault| fault.path.file_name().unwrap().to_str().unwrap());
+        names.map(str::to_owned).collect()
+    };
+    assert_eq!(names(&most(101 * 91).unwrap()), ["a.jpg", "cut.jpg", "notes.jpg"]);
+    let found = most(101 * 91 - 1).unwrap();
+    assert_eq!(names(&found), ["a.jpg", "cut.jpg", "large.png", "notes.jpg"]);
+    let reason = &found.faults[2].reason;
+    assert!(reason.contains("claims 101 x 91 pixels, and 9190 are allowed"), "{reason}");
+    assert!(names(&most(40 * 30).unwrap()).contains(&"1.jpg".to_owned()));
+    assert!(matches!(most(0), Err(Error::Setting { .. })));
 }
 
 #[test]
@@ -158,8 +176,8 @@ fn a_set_without_images_is_surveyed() {
 fn without_a_gpu_all_but_the_pixels_is_told() {
     let directory = set();
     let set = folder(directory.path());
-    let headers = survey(&set, &HEADERS, |_| ());
-    let mut found = survey(&set, &SurveyConfig { pixels: true, ..HEADERS }, |_| ());
+    let headers = survey(&set, &HEADERS, |_| ()).unwrap();
+    let mut found = survey(&set, &SurveyConfig { pixels: true, ..HEADERS }, |_| ()).unwrap();
     let reason = found.pixels_left_out.clone().unwrap();
     assert!(!reason.is_empty());
     assert!(found.to_string().contains(&format!("pixels        left out: {reason}")));
@@ -226,8 +244,8 @@ fn mean_and_deviation_are_those_of_all_pixels() {
     save(path, "other/cut.jpg", &jpeg(90, [64, 64], 1)[..900]);
     save(path, "other/text.png", b"text");
     let set = folder(path);
-    let found =
-        [1, 5].map(|workers| survey(&set, &SurveyConfig { workers, ..SurveyConfig::default() }, |_| ()));
+    let found = [1, 5]
+        .map(|workers| survey(&set, &SurveyConfig { workers, ..SurveyConfig::default() }, |_| ()).unwrap());
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0].pixels_left_out, None);
     let measured = found[0].pixels.unwrap();
@@ -250,7 +268,8 @@ fn mean_and_deviation_are_those_of_all_pixels() {
 fn a_gpu_that_is_not_there_leaves_the_pixels_out() {
     let directory = set();
     let found =
-        survey(&folder(directory.path()), &SurveyConfig { gpu: 1000, ..SurveyConfig::default() }, |_| ());
+        survey(&folder(directory.path()), &SurveyConfig { gpu: 1000, ..SurveyConfig::default() }, |_| ())
+            .unwrap();
     assert!(found.pixels_left_out.unwrap().contains("1000"));
     assert_eq!((found.pixels, found.images), (None, 8));
 }

@@ -3,14 +3,13 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use ocelli_files::{PartFile, file_beside};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 use crate::store::{Filter, RunId, Store};
 use crate::types::{AnnotationId, BBox, CategoryId, ImageId};
-use crate::whole;
 
 /// Writes the images and annotations that pass as COCO's JSON of instances, with all categories. What an import kept is
 /// there again: masks, licences, and fields of which the store knows nothing. Images are in the order of their numbers,
@@ -45,17 +44,16 @@ pub fn results(store: &Store, run: RunId, path: impl AsRef<Path>) -> Result<()> 
     })
 }
 
-type Out<'a> = BufWriter<&'a mut NamedTempFile>;
+type Out<'a> = BufWriter<&'a mut PartFile>;
 
 /// Writes a file under another name and gives it its own when it is whole.
 fn write_whole(path: &Path, write: impl FnOnce(&mut Out<'_>) -> Result<()>) -> Result<()> {
-    let mut file = whole::file_beside(path)?;
+    let mut file = file_beside(path).map_err(Error::io("create", path))?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     write(&mut out)?;
     out.flush().map_err(Error::io("write", path))?;
     drop(out);
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map(drop).map_err(|error| Error::io("create", path)(error.error))
+    file.persist().map_err(Error::io("write", path))
 }
 
 /// A JSON array that is written value by value.

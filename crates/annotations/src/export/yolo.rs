@@ -6,10 +6,11 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use ocelli_files::directory_beside;
+
 use crate::error::{Error, Result};
 use crate::store::{Filter, Store};
 use crate::types::{Annotation, BBox, Category, CategoryId, Image};
-use crate::whole;
 
 /// Writes the boxes that pass a filter as YOLO's text files, and yields for how many images.
 ///
@@ -25,7 +26,7 @@ use crate::whole;
 /// category's name is no line of text; [`Error::Io`]; [`Error::DiskFull`]. There is no directory then.
 pub fn yolo(store: &Store, filter: &Filter, directory: &Path) -> Result<usize> {
     check_free(directory)?;
-    let part = whole::directory_beside(directory)?;
+    let part = directory_beside(directory).map_err(Error::io("create", directory))?;
 
     let categories = store.categories()?;
     let names = part.path().join("classes.txt");
@@ -58,9 +59,7 @@ pub fn yolo(store: &Store, filter: &Filter, directory: &Path) -> Result<usize> {
 
     // An empty directory that came up meanwhile would be replaced without a word.
     check_free(directory)?;
-    fs::rename(part.path(), directory).map_err(Error::io("create", directory))?;
-    // It has another name now: nothing is left to be removed.
-    let _ = part.keep();
+    part.persist().map_err(Error::io("create", directory))?;
     Ok(images)
 }
 

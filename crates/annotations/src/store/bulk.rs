@@ -4,17 +4,15 @@
 //! whatever happens before, nothing half-made bears it. Rows go in in the order of their keys, indexes are made last, and
 //! whoever adds rows has made sure that what they refer to is there.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ocelli_files::{PartFile, file_beside};
 use rusqlite::{Connection, OpenFlags, Statement};
-use tempfile::NamedTempFile;
 
 use super::schema;
 use crate::error::{Error, Result};
 use crate::types::{Annotation, Category, Image};
-use crate::whole;
 
 /// Rows that one statement inserts.
 const ROWS: usize = 16;
@@ -29,7 +27,7 @@ pub(crate) struct Row {
 /// A store that is being made.
 pub(crate) struct Bulk {
     connection: Connection,
-    file: NamedTempFile,
+    file: PartFile,
     path: PathBuf,
     overwrite: bool,
 }
@@ -40,7 +38,7 @@ impl Bulk {
         if !overwrite && path.exists() {
             return Err(Error::Exists { path: path.into() });
         }
-        let file = whole::file_beside(path)?;
+        let file = file_beside(path).map_err(Error::io("create", path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file.path(), flags).map_err(Error::sqlite(path))?;
         let begin = || {
@@ -140,16 +138,11 @@ impl Bulk {
         schema::create_indexes(&self.connection).map_err(Error::sqlite(path))?;
         self.connection.execute_batch("COMMIT").map_err(Error::sqlite(path))?;
         self.connection.close().map_err(|(_, error)| Error::sqlite(path)(error))?;
-        self.file.as_file().sync_all().map_err(Error::io("write", path))?;
-        let named = if self.overwrite { self.file.persist(path) } else { self.file.persist_noclobber(path) };
-        named.map_err(|error| match error.error.kind() {
+        let named = if self.overwrite { self.file.persist() } else { self.file.persist_new() };
+        named.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
-            _ => Error::io("create", path)(error.error),
-        })?;
-        let directory = whole::directory(path);
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(Error::io("write", directory))
+            _ => Error::io("write", path)(error),
+        })
     }
 
     /// Lets SQLite find the disk full beyond so many pages.

@@ -99,20 +99,11 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>
         let mut file = File::options().write(true).open(path).map_err(Error::io("write", path))?;
         return write(&mut file).map_err(Error::io("write", path));
     }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".ocelli.").suffix(".part");
-    // Temporary files are their owner's alone otherwise.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory).map_err(Error::io("create a file in", directory))?;
+    let mut file = ocelli_files::file_beside(path).map_err(Error::io("create", path))?;
     let mut buffer = io::BufWriter::new(&mut file);
     write(&mut buffer).and_then(|()| buffer.flush()).map_err(Error::io("write", path))?;
     drop(buffer);
-    file.persist(path).map(drop).map_err(|error| Error::io("create", path)(error.error))
+    file.persist().map_err(Error::io("write", path))
 }
 
 /// Writes a picture as a PNG.

@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
+use ocelli_data::with_causes;
 use serde::Serialize;
 use serde_json::json;
 
@@ -50,8 +52,7 @@ fn told<Report: Serialize + Display>(
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            // With what caused it.
-            let error = error.to_string();
+            let error = with_causes(&*error);
             eprintln!("error: {error}");
             if json {
                 print(true, &json!({ "error": error }), String::new)?;
@@ -70,6 +71,11 @@ fn free(path: &Path, overwrite: bool) -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// How many threads may be asked for; 0 leaves it to the command.
+fn workers() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(..=1024)
 }
 
 /// Hidden where standard error is no terminal.

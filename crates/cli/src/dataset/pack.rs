@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ocelli_data::images::ImageFolder;
-use ocelli_data::records::{self, Records};
+use ocelli_data::records::Records;
+use ocelli_data::subset::{self, Choice};
+use ocelli_data::{Encoded, ImageSet, Kind, Target};
 use serde::Serialize;
 
 use super::{bar, free};
@@ -19,7 +21,7 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Threads that read; 0 for as many as the machine runs at once
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
     /// Replace a file that is there, when the new one is whole
     #[arg(long)]
@@ -35,13 +37,14 @@ pub(crate) struct Packed {
     records: usize,
     classes: usize,
     bytes: u64,
-    path: PathBuf,
+    /// As far as it is text: one that is no UTF-8 must not keep the rest from being told.
+    path: String,
 }
 
 impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Packed { records, classes, bytes, path } = self;
-        writeln!(f, "packed {records} images of {classes} classes into {}, {bytes} bytes", path.display())
+        writeln!(f, "packed {records} images of {classes} classes into {path}, {bytes} bytes")
     }
 }
 
@@ -49,12 +52,18 @@ impl fmt::Display for Packed {
 pub(crate) fn run(options: &Options) -> Result<Packed, Box<dyn Error>> {
     let Options { directory, output, workers, overwrite, .. } = options;
     free(output, *overwrite)?;
-    let folder = ImageFolder::open(directory)?;
-    let bar = bar("packing", folder.samples().len());
-    records::pack(&folder, output, *workers, |count| bar.set_position(count as u64))?;
+    let set = ImageSet::from(ImageFolder::open(directory)?);
+    let target = Target { path: output.clone(), kind: Kind::Records, overwrite: *overwrite };
+    let bar = bar("packing", set.len());
+    subset::copy(&set, &Choice::default(), &target, *workers, |count| bar.set_position(count as u64))?;
     bar.finish_and_clear();
     // Opened as training will: its index is whole.
     let records = Records::open(output)?;
     let bytes = std::fs::metadata(output)?.len();
-    Ok(Packed { records: records.len(), classes: records.classes().len(), bytes, path: output.clone() })
+    Ok(Packed {
+        records: records.len(),
+        classes: records.classes().len(),
+        bytes,
+        path: output.display().to_string(),
+    })
 }

@@ -38,7 +38,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     gpu: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
     /// Replace what is there, when the new one is whole; a directory only if there is nothing but class folders in it
     #[arg(long, conflicts_with = "in_place")]
@@ -77,6 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<Recompressed, Box<dyn Error>> {
         unknown_quality: *unknown_quality,
         gpu: *gpu,
         workers: *workers,
+        ..RecompressConfig::default()
     };
     let bar = bar("recompressing", set.len());
     let progress = |count| bar.set_position(count as u64);

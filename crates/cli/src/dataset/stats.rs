@@ -20,7 +20,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     gpu: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
     /// Print one JSON object
     #[arg(long)]
@@ -32,8 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<Survey, Box<dyn Error>> {
     let Options { no_pixels, gpu, workers, .. } = *options;
     let set = ImageSet::open(&options.set)?;
     let bar = bar("reading", set.len());
-    let config = SurveyConfig { pixels: !no_pixels, gpu, workers };
-    let found = survey(&set, &config, |count| bar.set_position(count as u64));
+    let config = SurveyConfig { pixels: !no_pixels, gpu, workers, ..SurveyConfig::default() };
+    let found = survey(&set, &config, |count| bar.set_position(count as u64))?;
     bar.finish_and_clear();
     Ok(found)
 }

@@ -34,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Threads that read; 0 for as many as the machine runs at once
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
     /// Replace what is there, when the new one is whole; a directory only if there is nothing but class folders in it
     #[arg(long)]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ocelli_cuda::library::{Environment, Found, Library, Origin, VARIABLES, candidates_in};
 use ocelli_cuda::{Error, paths};
+use ocelli_data::with_causes;
 
 use super::{Candidate, Driver, LibraryReport, Picked, Report, cudnn_parts, toolkits};
-use crate::chain;
 
 /// Collects the facts of `environment`. `root` stands for `/`; `open` opens a library and returns the file that serves.
 pub(super) fn collect(
@@ -53,7 +53,7 @@ fn examine(
             error = Some(format!("{library} was not found; {hint}"));
             searched = places;
         }
-        Err(other) => error = Some(chain(&other)),
+        Err(other) => error = Some(with_causes(&other)),
     }
     let candidates = found.into_iter().map(|found| Candidate {
         mismatch: (library == Library::Cudnn).then(|| cudnn_parts::mismatch(&found.path)).flatten(),

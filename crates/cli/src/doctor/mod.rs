@@ -145,7 +145,9 @@ fn examine(options: &Options) -> Report {
                 report.problems.extend(result.problems());
                 report.self_test = Some(result);
             }
-            Err(error) => report.problems.push(format!("the self-test failed: {}", crate::chain(&error))),
+            Err(error) => {
+                report.problems.push(format!("the self-test failed: {}", ocelli_data::with_causes(&error)))
+            }
         }
     }
     assess::assess(&mut report);

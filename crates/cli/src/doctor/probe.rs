@@ -5,9 +5,9 @@ use ocelli_cuda::kernel::{KernelSource, compile_cubin, nvrtc_version};
 use ocelli_cuda::library::{Library, mapped};
 use ocelli_cuda::{Device, Error};
 use ocelli_cudnn::Cudnn;
+use ocelli_data::with_causes;
 
 use super::{Gpu, Report};
-use crate::chain;
 
 /// What the self-test works with.
 pub(super) struct Usable {
@@ -95,7 +95,7 @@ fn explained(error: &Error) -> String {
         }
         _ => "",
     };
-    format!("{}{hint}", chain(error))
+    format!("{}{hint}", with_causes(error))
 }
 
 fn cudnn(report: &mut Report, device: Option<&Device>) -> Option<Cudnn> {
@@ -106,7 +106,7 @@ fn cudnn(report: &mut Report, device: Option<&Device>) -> Option<Cudnn> {
             Some(cudnn)
         }
         Err(error) => {
-            report.problems.push(format!("cuDNN does not start: {}", chain(&error)));
+            report.problems.push(format!("cuDNN does not start: {}", with_causes(&error)));
             None
         }
     }
@@ -126,7 +126,7 @@ fn nvrtc(report: &mut Report, device: Option<&Device>) -> bool {
     });
     if let Err(error) = &compiled {
         let hint = "`ocelli stack install` fetches one that fits the driver";
-        report.problems.push(format!("NVRTC does not compile for this GPU: {}; {hint}", chain(error)));
+        report.problems.push(format!("NVRTC does not compile for this GPU: {}; {hint}", with_causes(error)));
     }
     compiled.is_ok()
 }
@@ -142,7 +142,7 @@ fn cublaslt(report: &mut Report, device: Option<&Device>) -> Option<CublasLt> {
     match CublasLt::new(device?) {
         Ok(cublaslt) => Some(cublaslt),
         Err(error) => {
-            report.problems.push(format!("cuBLASLt does not start: {}", chain(&error)));
+            report.problems.push(format!("cuBLASLt does not start: {}", with_causes(&error)));
             None
         }
     }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::encoded::{Encoded, IGNORED};
@@ -47,16 +47,28 @@ impl Encoded for ImageFiles {
     }
 }
 
+/// The most bytes of an image file: fewer than 4 GiB, as a record has.
+const MOST_BYTES: u64 = u32::MAX as u64;
+
 /// Replaces what is in `into` by a file's contents, for [`Encoded::read`] of sets whose images are files.
 ///
 /// # Errors
-/// [`Error::Io`], which names the file.
+/// [`Error::Io`], and [`Error::Unfit`] for a file of 4 GiB or more; both name the file.
 pub fn read_file(path: &Path, into: &mut Vec<u8>) -> Result<()> {
     into.clear();
-    File::open(path).and_then(|mut file| file.read_to_end(into)).map_err(|source| Error::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
-    Ok(())
+    let unreadable = |source| Error::Io { action: "read", path: path.into(), source };
+    let too_large = || Error::Unfit { path: path.into(), what: "an image file has less than 4 GiB".into() };
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length > MOST_BYTES {
+        return Err(too_large());
+    }
+    // At once, as the reader does not know how much is to come.
+    let reserved = usize::try_from(length).is_ok_and(|length| into.try_reserve(length).is_ok());
+    if !reserved {
+        return Err(unreadable(io::ErrorKind::OutOfMemory.into()));
+    }
+    // It may grow meanwhile, or never end, as a pipe does.
+    let read = file.take(MOST_BYTES + 1).read_to_end(into).map_err(unreadable)?;
+    if read as u64 > MOST_BYTES { Err(too_large()) } else { Ok(()) }
 }

@@ -22,7 +22,8 @@ pub struct Sample {
 }
 
 /// A directory with a folder of images for each class, as PyTorch's `ImageFolder`: classes are numbered in the order of
-/// their folders' names, images are all files below with one of [`EXTENSIONS`], in the order of their paths.
+/// their folders' names, images are all files below with one of [`EXTENSIONS`], those in a folder itself before
+/// those in folders below it, which come in the order of their paths as texts; within a folder files are sorted by name.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     directory: PathBuf,
@@ -48,7 +49,8 @@ impl ImageFolder {
             let before = samples.len();
             let mut paths = Vec::new();
             find_images(&folder, &mut paths)?;
-            paths.sort();
+            // As texts, in which `a-b` comes before `a/b`, and not part by part.
+            paths.sort_by(|a, b| in_folder(a).cmp(&in_folder(b)));
             samples.extend(paths.into_iter().map(|path| Sample { path, label }));
             if samples.len() == before {
                 return Err(Error::EmptyClass { directory: folder });
@@ -108,6 +110,11 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |source| Error::Io { action: "list", path: directory.into(), source };
     let entries = fs::read_dir(directory).map_err(unreadable)?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+}
+
+/// The folder that a file is in, and its name.
+fn in_folder(path: &Path) -> (Option<&OsStr>, Option<&OsStr>) {
+    (path.parent().map(Path::as_os_str), path.file_name())
 }
 
 /// Appends the images in a folder and in those below it.

@@ -1,13 +1,17 @@
 //! Images in the host's memory, and their decoding there.
 
-use std::fs;
 use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{ImageError, ImageFormat, ImageReader};
+use image::error::{LimitError, LimitErrorKind};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits};
 
+use super::files::read_file;
 use crate::{Error, Result};
+
+/// The most bytes of an image's pixels, as the file has them and as red, green and blue: 512 MiB.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// An image: rows of pixels, top to bottom, each pixel red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +29,12 @@ impl Rgb {
     /// channels, an alpha channel is dropped, and a rotation noted in the file is not made; PyTorch's loader does the same.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Image`] where it is damaged, or would take more than 512 MiB.
+    /// [`Error::Io`] where the file cannot be read, [`Error::Image`] where it is damaged, or its pixels would take
+    /// more than 512 MiB, decoded or as red, green and blue; [`Error::Unfit`] for a file of 4 GiB or more.
     pub fn read(path: &Path) -> Result<Rgb> {
-        let unreadable = |source| Error::Io { action: "read", path: path.into(), source };
-        Rgb::decode(&fs::read(path).map_err(unreadable)?, path)
+        let mut bytes = Vec::new();
+        read_file(path, &mut bytes)?;
+        Rgb::decode(&bytes, path)
     }
 
     /// Decodes an image file that is in memory; `path` only names it in errors. Otherwise as [`Rgb::read`].
@@ -44,7 +50,7 @@ impl Rgb {
             return Err(damaged(ImageError::IoError(io::ErrorKind::UnexpectedEof.into())));
         }
         // Decoders are other people's code, fed with other people's data.
-        let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()))
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode_within(reader)))
             .map_err(|_| Error::Unfit { path: path.into(), what: "its decoder panicked".into() })?
             .map_err(damaged)?;
         let pixels = decoded.into_rgb8();
@@ -56,6 +62,21 @@ impl Rgb {
     pub(crate) fn claimed_size(bytes: &[u8]) -> Option<(u32, u32)> {
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?.into_dimensions().ok()
     }
+}
+
+/// Decodes an image unless it takes too much memory, which its header tells: as the file has it, and with three bytes for
+/// each pixel, three times what a grey one has.
+fn decode_within(reader: ImageReader<Cursor<&[u8]>>) -> ImageResult<DynamicImage> {
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_BYTES / 3 {
+        return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory)));
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
+    DynamicImage::from_decoder(decoder)
 }
 
 /// Whether the mark of a JPEG file's end follows its first scan. The decoder makes the rest of an image grey where the

@@ -23,13 +23,12 @@ mod replace;
 mod report;
 
 use std::borrow::Cow;
-use std::fs;
 
 use self::encode::Recompressor;
-use self::plan::Outcome;
-use self::replace::replace;
+use self::plan::{Outcome, Why};
+use self::replace::{has_other_names, replace};
 pub use self::report::Recompressed;
-use crate::canvas::{SharedGpu, decoding_threads};
+use crate::canvas::{MOST_PIXELS, SharedGpu, check_most_pixels, decoding_threads};
 use crate::ordered::in_order;
 use crate::set::{Fault, ImageSet};
 use crate::target::{self, Item, Kind, Target};
@@ -61,16 +60,26 @@ pub struct RecompressConfig {
     pub gpu: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16.
     pub workers: usize,
+    /// The most pixels of an image, at least 1. One that claims more is not decoded, and stays as it is.
+    pub max_pixels: u64,
 }
 
 impl Default for RecompressConfig {
     fn default() -> RecompressConfig {
-        RecompressConfig { quality: 85, sampling: Sampling::Keep, unknown_quality: false, gpu: 0, workers: 0 }
+        RecompressConfig {
+            quality: 85,
+            sampling: Sampling::Keep,
+            unknown_quality: false,
+            gpu: 0,
+            workers: 0,
+            max_pixels: MOST_PIXELS,
+        }
     }
 }
 
 impl RecompressConfig {
     fn check(&self) -> Result<()> {
+        check_most_pixels(self.max_pixels)?;
         if (1..=100).contains(&self.quality) {
             return Ok(());
         }
@@ -83,10 +92,10 @@ impl RecompressConfig {
 /// names, those smaller that can be. `progress` is called after each file with the number of those done.
 ///
 /// # Errors
-/// [`Error::Setting`] for a quality that cannot be, and where the target must not be replaced; [`Error::Unfit`] where a
-/// record has no place in a directory; [`Error::Io`] or [`Error::Malformed`] where a file cannot be read, or the target
-/// not written; [`Error::Cuda`] or [`Error::Nvjpeg`] where the GPU fails or there is none. The target is not there then,
-/// or as it was.
+/// [`Error::Setting`] for a quality that cannot be, where no pixels are allowed, where the target must not be replaced, and
+/// where the system starts no more threads; [`Error::Unfit`] where a record has no place in a directory; [`Error::Io`] or
+/// [`Error::Malformed`] where a file cannot be read, or the target not written; [`Error::Cuda`] or [`Error::Nvjpeg`] where
+/// the GPU fails or there is none. The target is not there then, or as it was.
 pub fn recompress(
     set: &ImageSet,
     target: &Target,
@@ -125,11 +134,12 @@ pub fn recompress(
 
 /// Makes the files of a set smaller where they are. Of a directory, each file is replaced by itself, once the new one is
 /// whole: after an error, some have been replaced and the others not, and the rest can be done by another call. A link is
-/// followed, and what it leads to replaced. A record file is replaced as a whole.
+/// followed, and what it leads to replaced. A file with several names (hard links) stays as it is: its other names would keep
+/// the old one, and no byte would be saved. A record file is replaced as a whole.
 ///
 /// # Errors
-/// As [`recompress`]; a file of a directory that cannot be read is no error, but told among those that could not be
-/// decoded. No original is lost.
+/// As [`recompress`]; [`Error::Setting`] for a record file with several names. A file of a directory that cannot be read is
+/// no error, but told among those that could not be decoded. No original is lost.
 pub fn recompress_in_place(
     set: &ImageSet,
     config: &RecompressConfig,
@@ -137,13 +147,14 @@ pub fn recompress_in_place(
 ) -> Result<Recompressed> {
     config.check()?;
     if set.folder().is_none() {
-        // Not a link to it, which would be replaced instead.
-        let path = fs::canonicalize(set.path()).map_err(|source| Error::Io {
-            action: "open",
-            path: set.path().into(),
-            source,
-        })?;
-        let target = Target { path, kind: Kind::Records, overwrite: true };
+        if has_other_names(set.path())? {
+            let path = set.path().display();
+            let what = format!(
+                "{path} has several names (hard links), which would not all change: write another file"
+            );
+            return Err(Error::Setting { what });
+        }
+        let target = Target { path: set.path().into(), kind: Kind::Records, overwrite: true };
         return recompress(set, &target, config, progress);
     }
     let gpu = SharedGpu::new(config.gpu);
@@ -159,6 +170,9 @@ pub fn recompress_in_place(
                 Err(error) => return Ok(Err(Fault::new(path, &error))),
             };
             let before = original.len();
+            if has_other_names(&path)? {
+                return Ok(Ok(([before; 2], Outcome::Kept(Why::Linked))));
+            }
             Ok(Ok(match recompressor.recompress(&original)? {
                 Outcome::Smaller(bytes) => {
                     replace(&path, &bytes)?;

@@ -3,6 +3,7 @@
 use ocelli_nvjpeg::{EncodeOptions, Subsampling as Encoded};
 
 use super::{RecompressConfig, Sampling};
+use crate::canvas::too_large;
 use crate::jpeg::{Header, Route, Subsampling};
 
 /// The least side of images whose Huffman codes are made for them: it has failed for those of a few pixels.
@@ -26,7 +27,9 @@ pub(super) enum Why {
     UnknownQuality,
     /// It would not become smaller.
     Larger,
-    /// It cannot be decoded, or not be encoded again, by nvJPEG.
+    /// It has several names (hard links), of which all but one would keep the old file.
+    Linked,
+    /// It cannot be decoded, or not be encoded again, by nvJPEG, or is larger than is allowed.
     Undecodable(String),
 }
 
@@ -40,6 +43,9 @@ pub(super) fn plan(bytes: &[u8], config: &RecompressConfig) -> Result<(Header, E
         Some(quality) if quality <= config.quality => return Err(Why::Quality),
         None if !config.unknown_quality => return Err(Why::UnknownQuality),
         _ => {}
+    }
+    if let Some(what) = too_large(header.width.into(), header.height.into(), config.max_pixels) {
+        return Err(Why::Undecodable(what));
     }
     let options = EncodeOptions {
         quality: config.quality,
@@ -146,6 +152,22 @@ mod tests {
         assert_eq!(plan(&file, &config(1)), Err(Why::UnknownQuality));
         let config = RecompressConfig { unknown_quality: true, ..config(70) };
         assert_eq!(plan(&file, &config).unwrap().1.quality, 70);
+    }
+
+    #[test]
+    fn what_claims_more_pixels_than_are_allowed_is_not_decoded() {
+        let mut file = jpeg(85, [40, 33], false);
+        let most = |max_pixels| RecompressConfig { max_pixels, ..config(50) };
+        assert!(plan(&file, &most(40 * 33)).is_ok());
+        let why = plan(&file, &most(40 * 33 - 1)).unwrap_err();
+        assert!(matches!(&why, Why::Undecodable(reason) if reason.contains("40 x 33")), "{why:?}");
+        // A small file that claims to be enormous.
+        let frame = file.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        file[frame + 5..frame + 9].fill(0xff);
+        let why = plan(&file, &config(50)).unwrap_err();
+        assert!(matches!(&why, Why::Undecodable(reason) if reason.contains("65535 x 65535")), "{why:?}");
+        // One that stays anyway does so for that reason.
+        assert_eq!(plan(&file, &config(85)), Err(Why::Quality));
     }
 
     #[test]

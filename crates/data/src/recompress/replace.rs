@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use crate::temporary::{directory_of, sync_directory, temporary_file};
+use ocelli_files::file_beside;
+
 use crate::{Error, Result};
 
 /// Replaces a file's contents: the new file is written beside it, with its permissions, and takes its name once it is on
@@ -14,18 +15,32 @@ use crate::{Error, Result};
 /// [`Error::Io`], and the file is as it was.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let replaced = || {
-        let path = fs::canonicalize(path)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let permissions = fs::metadata(&path)?.permissions();
-        let mut temporary = temporary_file(&name, directory_of(&path))?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().set_permissions(permissions)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(&path).map_err(|error| error.error)?;
-        sync_directory(directory_of(&path));
-        Ok(())
+        let permissions = fs::metadata(path)?.permissions();
+        let mut file = file_beside(path)?;
+        file.write_all(bytes)?;
+        file.set_permissions(permissions)?;
+        file.persist()
     };
     replaced().map_err(|source| Error::Io { action: "replace", path: path.into(), source })
+}
+
+/// Whether a file, or what a link leads to, has more than one name (hard links). Elsewhere than on Unix that is not told,
+/// and taken to be none.
+///
+/// # Errors
+/// [`Error::Io`] where the file is not there any more.
+pub(super) fn has_other_names(path: &Path) -> Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let failed = |source| Error::Io { action: "replace", path: path.into(), source };
+        Ok(fs::metadata(path).map_err(failed)?.nlink() > 1)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        Ok(false)
+    }
 }
 
 #[cfg(test)]

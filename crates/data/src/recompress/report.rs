@@ -22,7 +22,10 @@ pub struct Recompressed {
     pub kept_unknown_quality: usize,
     /// How many stayed because they would not have become smaller.
     pub kept_larger: usize,
-    /// How many stayed because nvJPEG does not decode them, or not encode them again.
+    /// How many stayed because they have several names (hard links), of which all but one would have kept the old file.
+    pub kept_linked: usize,
+    /// How many stayed because they cannot be read, claim more pixels than are allowed, or nvJPEG does not decode them or
+    /// not encode them again.
     pub kept_undecodable: usize,
     /// Bytes of all files before.
     pub bytes_before: u64,
@@ -52,11 +55,12 @@ impl Recompressed {
             Outcome::Kept(Why::Quality) => self.kept_quality += 1,
             Outcome::Kept(Why::UnknownQuality) => self.kept_unknown_quality += 1,
             Outcome::Kept(Why::Larger) => self.kept_larger += 1,
+            Outcome::Kept(Why::Linked) => self.kept_linked += 1,
         }
         self.images += 1;
     }
 
-    /// Counts a file that cannot be decoded, without its bytes.
+    /// Counts a file that cannot be read or decoded, without its bytes.
     pub(super) fn count_fault(&mut self, fault: Fault) {
         self.images += 1;
         self.kept_undecodable += 1;
@@ -76,7 +80,8 @@ impl Display for Recompressed {
             (self.kept_quality, "have the quality asked for, or a lower one"),
             (self.kept_unknown_quality, "have tables that no quality makes"),
             (self.kept_larger, "would not have become smaller"),
-            (self.kept_undecodable, "cannot be recompressed by nvJPEG"),
+            (self.kept_linked, "have several names (hard links)"),
+            (self.kept_undecodable, "cannot be read or recompressed"),
         ] {
             if count > 0 {
                 writeln!(f, "kept {count} that {why}")?;

@@ -14,8 +14,8 @@ use crate::ordered::in_order;
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where a file cannot be read or the record file not written,
-/// [`Error::Unfit`](crate::Error::Unfit) for a file of 4 GiB or more. Nothing has the record file's name then that had
-/// not before.
+/// [`Error::Unfit`](crate::Error::Unfit) for a file of 4 GiB or more, [`Error::Setting`](crate::Error::Setting) where the
+/// system starts no more threads. Nothing has the record file's name then that had not before.
 pub fn pack(
     folder: &ImageFolder,
     path: &Path,

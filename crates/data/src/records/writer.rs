@@ -1,10 +1,9 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use ocelli_files::{PartFile, file_beside};
 
 use super::format::{Entry, Foot, HEAD, head};
-use crate::temporary::{directory_of, sync_directory, temporary_file};
 use crate::{Error, Result};
 
 /// Writes a record file, record after record. Its name is taken by [`Writer::finish`], once all is on the disk;
@@ -12,7 +11,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    output: BufWriter<NamedTempFile>,
+    output: BufWriter<PartFile>,
     /// Where the next record begins.
     offset: u64,
     /// The index, as bytes.
@@ -30,19 +29,17 @@ impl Writer {
     /// Begins a file with these classes, by label. Without classes, labels are any numbers.
     ///
     /// # Errors
-    /// [`Error::Io`] where the directory cannot be written, [`Error::Setting`] for a class name of 4 GiB or more.
+    /// [`Error::Io`] where the directory cannot be written, or something is there that is no regular file;
+    /// [`Error::Setting`] for a class name of 4 GiB or more.
     pub fn create(path: &Path, classes: &[String]) -> Result<Writer> {
         let cannot_create = |source| Error::Io { action: "create", path: path.into(), source };
-        let Some(name) = path.file_name() else {
-            return Err(cannot_create(io::ErrorKind::InvalidFilename.into()));
-        };
         let mut encoded = Vec::new();
         for class in classes {
             let too_long = |_| Error::Setting { what: "a class name has 4 GiB or more: shorten it".into() };
             encoded.extend(u32::try_from(class.len()).map_err(too_long)?.to_le_bytes());
             encoded.extend(class.as_bytes());
         }
-        let temporary = temporary_file(&name.to_string_lossy(), directory_of(path)).map_err(cannot_create)?;
+        let temporary = file_beside(path).map_err(cannot_create)?;
         let mut writer = Writer {
             path: path.into(),
             output: BufWriter::with_capacity(1 << 20, temporary),
@@ -83,7 +80,7 @@ impl Writer {
     }
 
     /// Writes what finds the records, waits until all is on the disk, and gives the file its name; one that had it is
-    /// replaced.
+    /// replaced, and of a link what it leads to.
     ///
     /// # Errors
     /// [`Error::Io`], and nothing has the name that had not before.
@@ -113,11 +110,7 @@ impl Writer {
         self.put(&foot.to_whole_bytes(crc))?;
 
         let temporary = self.output.into_inner().map_err(|error| failed(error.into_error()))?;
-        // Without this a power cut could leave the name on a part of the file.
-        temporary.as_file().sync_all().map_err(failed)?;
-        temporary.persist(&path).map_err(|error| failed(error.error))?;
-        sync_directory(directory_of(&path));
-        Ok(())
+        temporary.persist().map_err(failed)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {

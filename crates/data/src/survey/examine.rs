@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::meter::Meter;
 use super::moments::Totals;
-use crate::canvas::Gpu;
+use crate::canvas::{Gpu, too_large};
 use crate::jpeg::Route;
 use crate::set::ImageSet;
 use crate::{Encoded, Error, Result};
@@ -24,11 +24,13 @@ pub(super) struct Examined {
 pub(super) struct Examiner {
     /// `None` where pixels are not measured; what it failed with is told with the first file.
     meter: Option<Result<Meter>>,
+    /// The most pixels of an image.
+    max_pixels: u64,
 }
 
 impl Examiner {
-    pub(super) fn new(gpu: Option<&Gpu>) -> Examiner {
-        Examiner { meter: gpu.map(Meter::new) }
+    pub(super) fn new(gpu: Option<&Gpu>, max_pixels: u64) -> Examiner {
+        Examiner { meter: gpu.map(Meter::new), max_pixels }
     }
 
     /// Looks at a file, at its pixels only where that is asked for. Also says whether the GPU failed.
@@ -60,6 +62,9 @@ impl Examiner {
             let what = "it is cut short: the mark of its end is missing".into();
             return Err(Failure::File(Error::Unfit { path, what }));
         }
+        if let Some(what) = too_large(facts.width, facts.height, self.max_pixels) {
+            return Err(Failure::File(Error::Unfit { path, what }));
+        }
         let meter = match &mut self.meter {
             Some(Ok(meter)) if pixels => meter,
             Some(Err(_)) => {
@@ -76,6 +81,7 @@ impl Examiner {
 }
 
 /// What went wrong: with a file, or with the GPU.
+#[derive(Debug)]
 pub(super) enum Failure {
     File(Error),
     Gpu(Error),

@@ -10,7 +10,7 @@ use ocelli_nvjpeg::RgbImage;
 use super::examine::Failure;
 use super::moments::Totals;
 use crate::Result;
-use crate::canvas::{Canvas, Gpu, is_of_gpu};
+use crate::canvas::{Canvas, Gpu, is_lack_of_memory, is_of_gpu};
 use crate::images::Rgb;
 
 /// Threads of a block: whole warps, as the kernel's sums within a warp need.
@@ -81,9 +81,9 @@ impl Meter {
             };
         if !decoded {
             let image = Rgb::decode(bytes, path).map_err(Failure::File)?;
-            self.canvas.upload(&image).map_err(|error| Failure::Gpu(error.into()))?;
+            self.canvas.upload(&image).map_err(failure)?;
         }
-        self.add().map_err(|error| Failure::Gpu(error.into()))
+        self.add().map_err(failure)
     }
 
     /// The totals of the image on the canvas.
@@ -111,6 +111,15 @@ impl Meter {
     }
 }
 
+/// Whose failure an error with an image is: the image's where the GPU's memory does not suffice for it, for the next one
+/// may be smaller.
+fn failure(error: ocelli_cuda::Error) -> Failure {
+    match is_lack_of_memory(&error) {
+        true => Failure::File(error.into()),
+        false => Failure::Gpu(error.into()),
+    }
+}
+
 /// Whether a buffer holds as many pixels of three bytes.
 fn holds(buffer: &DeviceBuffer, pixels: u64) -> ocelli_cuda::Result<()> {
     let bytes = usize::try_from(pixels).ok().and_then(|pixels| pixels.checked_mul(3)).unwrap_or(usize::MAX);
@@ -118,4 +127,17 @@ fn holds(buffer: &DeviceBuffer, pixels: u64) -> ocelli_cuda::Result<()> {
         return Ok(());
     }
     Err(ocelli_cuda::Error::OutOfBounds { what: "device buffer", offset: 0, bytes, len: buffer.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_too_large_for_the_memory_is_not_the_failure_of_the_gpu() {
+        let full = ocelli_cuda::Error::OutOfMemory { requested: 1 << 40, free: 1 << 30, total: 1 << 36 };
+        assert!(matches!(failure(full), Failure::File(_)));
+        let other = ocelli_cuda::Error::OutOfBounds { what: "device buffer", offset: 0, bytes: 9, len: 8 };
+        assert!(matches!(failure(other), Failure::Gpu(_)));
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! # fn main() -> Result<(), ocelli_data::Error> {
 //! let set = ImageSet::open("imagenet/train".as_ref())?;
-//! let found = survey(&set, &SurveyConfig::default(), |_| ());
+//! let found = survey(&set, &SurveyConfig::default(), |_| ())?;
 //! print!("{found}");
 //! if let Some(pixels) = &found.pixels {
 //!     println!("normalise by {:?} and {:?}", pixels.mean, pixels.deviation);
@@ -33,13 +33,13 @@ use self::facts::Facts;
 pub use self::meter::kernel;
 pub use self::moments::Pixels;
 use self::moments::Totals;
-pub use self::sizes::Sizes;
 use self::sizes::Tally;
-use crate::canvas::{Gpu, decoding_threads};
+pub use self::sizes::{Sizes, Spread};
+use crate::canvas::{Gpu, MOST_PIXELS, check_most_pixels, decoding_threads};
 use crate::jpeg::Route;
 use crate::ordered::in_order;
 use crate::set::{Fault, ImageSet};
-use crate::{Encoded, Error};
+use crate::{Encoded, Error, Result, with_causes};
 
 /// How a set is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +50,14 @@ pub struct SurveyConfig {
     pub gpu: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16.
     pub workers: usize,
+    /// The most pixels of an image, at least 1. One that claims more counts among those that cannot be read, and is not
+    /// decoded.
+    pub max_pixels: u64,
 }
 
 impl Default for SurveyConfig {
     fn default() -> SurveyConfig {
-        SurveyConfig { pixels: true, gpu: 0, workers: 0 }
+        SurveyConfig { pixels: true, gpu: 0, workers: 0, max_pixels: MOST_PIXELS }
     }
 }
 
@@ -127,7 +130,11 @@ pub struct Decoders {
 /// number of those done.
 ///
 /// JPEG files are decoded by nvJPEG, others on the host; both are added up on the GPU, exactly.
-pub fn survey(set: &ImageSet, config: &SurveyConfig, mut progress: impl FnMut(usize)) -> Survey {
+///
+/// # Errors
+/// [`Error::Setting`] where no pixels are allowed, or the system starts no more threads.
+pub fn survey(set: &ImageSet, config: &SurveyConfig, mut progress: impl FnMut(usize)) -> Result<Survey> {
+    check_most_pixels(config.max_pixels)?;
     let mut survey = Survey::default();
     survey.count_classes(set);
     // Why pixels are left out, once it is known.
@@ -142,10 +149,10 @@ pub fn survey(set: &ImageSet, config: &SurveyConfig, mut progress: impl FnMut(us
     // Tells the threads that the GPU has failed one of them, so that the others do not wait for it.
     let failed = AtomicBool::new(false);
     let (mut tally, mut totals) = (Tally::default(), Totals::default());
-    let ended = in_order(
+    in_order(
         set.len(),
         decoding_threads(config.workers),
-        || Examiner::new(gpu.as_ref()),
+        || Examiner::new(gpu.as_ref(), config.max_pixels),
         |examiner, index| {
             let (examined, used) = examiner.examine(set, index, !failed.load(Ordering::Relaxed));
             if used.is_err() {
@@ -162,13 +169,13 @@ pub fn survey(set: &ImageSet, config: &SurveyConfig, mut progress: impl FnMut(us
             progress(index + 1);
             Ok(())
         },
-    );
+    )?;
     survey.sizes = tally.sizes();
-    match failure.or(ended.err()) {
-        Some(error) => survey.pixels_left_out = Some(text::with_causes(&error)),
+    match failure {
+        Some(error) => survey.pixels_left_out = Some(with_causes(&error)),
         None => survey.pixels = totals.pixels(),
     }
-    survey
+    Ok(survey)
 }
 
 impl Survey {

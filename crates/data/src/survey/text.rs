@@ -1,26 +1,11 @@
 //! A survey as text.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 
 use super::sizes::Spread;
 use super::{Class, Decoders, Survey};
 use crate::set::write_faults;
-
-/// An error with what caused it, where its own text does not say so already.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
 
 /// A line for each thing, and one for each group of a histogram.
 impl Display for Survey {

@@ -1,3 +1,4 @@
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use self::{glyphs::GLYPHS, pen::Pen, random::Random};
@@ -26,16 +27,23 @@ fn part(seed: u64, part: u64, count: usize) -> LabelledImages {
 
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let share = count.div_ceil(workers).max(1);
-    thread::scope(|scope| {
-        let shares = images.chunks_mut(share * SIDE * SIDE).zip(labels.chunks_mut(share));
-        for (worker, (images, labels)) in shares.enumerate() {
-            scope.spawn(move || {
-                for (index, (image, label)) in images.chunks_mut(SIDE * SIDE).zip(labels).enumerate() {
-                    let index = (worker * share + index) as u64;
-                    *label = draw_digit(&mut Random::new([seed, part, index]), image);
-                }
-            });
+    let shares = images.chunks_mut(share * SIDE * SIDE).zip(labels.chunks_mut(share));
+    let shares = Mutex::new(shares.enumerate());
+    let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let draw = || {
+        while let Some((place, (images, labels))) = next() {
+            for (index, (image, label)) in images.chunks_mut(SIDE * SIDE).zip(labels).enumerate() {
+                let index = (place * share + index) as u64;
+                *label = draw_digit(&mut Random::new([seed, part, index]), image);
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..workers {
+            // What a thread that the system does not start would have drawn, the others draw.
+            let _ = thread::Builder::new().spawn_scoped(scope, draw);
+        }
+        draw();
     });
     LabelledImages { images, labels, rows: SIDE, columns: SIDE, count }
 }
