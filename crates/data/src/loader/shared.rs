@@ -14,6 +14,7 @@ use super::pool::Pool;
 use super::statistics::Counters;
 use crate::augment::Drawn;
 use crate::augment::kernel::{Augmenter, MAX_SIDE};
+use crate::canvas::too_large;
 use crate::images::Rgb;
 use crate::sampler::{Sampler, State};
 use crate::{Encoded, Error, Object, Result};
@@ -94,11 +95,8 @@ impl Shared {
 
     /// Refuses an image with more pixels than are allowed.
     pub(super) fn check_size(&self, index: usize, width: u32, height: u32) -> Result<()> {
-        let most = self.config.max_pixels;
-        let what = if u64::from(width) * u64::from(height) > most {
-            format!(
-                "its header claims {width} x {height} pixels, and {most} are allowed: replace it, or raise max_pixels"
-            )
+        let what = if let Some(claim) = too_large(width, height, self.config.max_pixels) {
+            format!("{claim}: replace it, or raise max_pixels")
         } else if width.max(height) > MAX_SIDE {
             format!("it has {width} x {height} pixels, and a side has at most {MAX_SIDE}")
         } else {
