@@ -4,14 +4,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ocelli_data::images::ImageFolder;
-use ocelli_data::records::Records;
-use ocelli_data::{Encoded, Object};
+use ocelli_data::{Encoded, ImageSet, Object};
 
 use super::error::{Error, Result};
-
-/// Classes of a network for a set that does not say how many it has: ImageNet's.
-const CLASSES: usize = 1000;
 
 /// Image files on a disk.
 pub(super) struct Set {
@@ -22,7 +17,7 @@ pub(super) struct Set {
 }
 
 enum Kind {
-    Folder(Arc<ImageFolder>),
+    Folder(Arc<ImageSet>),
     /// Opened anew for each measurement: the system does not let go of what is mapped.
     Records,
 }
@@ -32,18 +27,13 @@ impl Set {
     pub(super) fn open(path: &Path) -> Result<Set> {
         let train = path.join("train");
         let path = if train.is_dir() { train } else { path.to_owned() };
-        let (kind, len, classes) = if path.is_dir() {
-            let folder = ImageFolder::open(&path)?;
-            let (len, classes) = (folder.samples().len(), folder.classes().len());
-            (Kind::Folder(Arc::new(folder)), len, classes)
-        } else {
-            let records = Records::open(&path)?;
-            (Kind::Records, records.len(), records.classes().len())
-        };
+        let set = ImageSet::open(&path)?;
+        let (len, classes) = (Encoded::len(&set), set.classes().len());
+        let kind = if set.folder().is_some() { Kind::Folder(Arc::new(set)) } else { Kind::Records };
         if len == 0 {
             return Err(Error::Empty { path });
         }
-        Ok(Set { path, kind, len, classes: if classes == 0 { CLASSES } else { classes } })
+        Ok(Set { path, kind, len, classes })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -67,7 +57,10 @@ impl Set {
     /// The files that the images are in.
     pub(super) fn files(&self) -> Vec<&Path> {
         match &self.kind {
-            Kind::Folder(folder) => folder.samples().iter().map(|sample| sample.path.as_path()).collect(),
+            Kind::Folder(set) => {
+                let samples = set.folder().map(|folder| folder.samples()).unwrap_or_default();
+                samples.iter().map(|sample| sample.path.as_path()).collect()
+            }
             Kind::Records => vec![&self.path],
         }
     }
@@ -76,7 +69,7 @@ impl Set {
     pub(super) fn images(&self, times: usize) -> Result<Arc<dyn Encoded>> {
         let images: Arc<dyn Encoded> = match &self.kind {
             Kind::Folder(folder) => Arc::clone(folder) as Arc<dyn Encoded>,
-            Kind::Records => Arc::new(Records::open(&self.path)?),
+            Kind::Records => Arc::new(ImageSet::open(&self.path)?),
         };
         Ok(if times > 1 { Arc::new(Repeated { images, times }) } else { images })
     }
@@ -125,6 +118,8 @@ impl Encoded for Repeated {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use ocelli_data::images::ImageFolder;
 
     use super::*;
 
