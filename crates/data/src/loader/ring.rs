@@ -65,7 +65,7 @@ impl Ring {
     /// the ring has stopped.
     pub(super) fn take(&self, bytes: usize) -> Result<Option<DeviceBuffer>> {
         let mut state = self.state();
-        let mut warned = false;
+        let mut told = false;
         let Place { memory, read } = loop {
             if state.stopped {
                 return Ok(None);
@@ -76,11 +76,12 @@ impl Ring {
             let (waited, timeout) =
                 self.0.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             state = waited;
-            if timeout.timed_out() && !warned {
-                tracing::warn!(
-                    "the loader waits because all its batches are held: drop some, or raise prefetch"
+            if timeout.timed_out() && !told {
+                tracing::info!(
+                    "the loader waits until one of its batches is dropped: they lie ready, or are held; a program that \
+                     holds more than `prefetch` of them waits without end"
                 );
-                warned = true;
+                told = true;
             }
         };
         drop(state);
