@@ -29,8 +29,7 @@ impl Default for BatchDecoderConfig {
 /// An image of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchImage<'a> {
-    /// The JPEG file. Bytes in page-locked memory stay as they are until the stream has passed the batch; others may go
-    /// when the call returns.
+    /// The JPEG file.
     pub bytes: &'a [u8],
     /// The frame that the planes were made for.
     pub frame: Frame,
@@ -140,17 +139,21 @@ impl BatchDecoder {
         check("nvjpegDecodeBatchedPreAllocate", status)
     }
 
-    /// Decodes a batch: enqueues it on `stream`, after the host has waited for the batch before.
+    /// Decodes a batch on `stream`, and waits until the device has done so: it might read the files for as long, if they
+    /// happen to lie in page-locked memory. [`decode_pinned`](BatchDecoder::decode_pinned) keeps its files, and does not
+    /// wait.
     ///
     /// Each header is read again by nvJPEG, and the frame held against the one that the planes were made for. One bad
     /// image fails all, and what has been written to the planes by then is undefined; the next batch is decoded as if
     /// nothing had been. [Parse](crate::Bitstream::parse) files of unknown origin first: damage behind the header is not
-    /// seen here, and shows late, as an error of the whole batch. On the hardware backend the planes must be idle: see the crate's page.
+    /// seen before, and shows as an error of the whole batch. On the hardware backend the planes must be idle: see the
+    /// crate's page.
     ///
     /// # Errors
     /// [`Error::Image`] with [`Error::BadImage`], [`Error::UnsupportedImage`], [`Error::FrameMismatch`],
     /// [`Error::PlaneDoesNotFit`] and their like, for the image of a batch that is at fault; [`Error::BadImage`] and
-    /// [`Error::UnsupportedImage`] where nvJPEG does not say which; [`Error::Status`]; [`Error::Cuda`], also with what the batch before failed with.
+    /// [`Error::UnsupportedImage`] where nvJPEG does not say which; [`Error::Status`]; [`Error::Cuda`], also with what the
+    /// batch before failed with.
     pub fn decode(&mut self, images: &[BatchImage<'_>], stream: &Stream) -> Result<()> {
         let mut batch = Batch::default();
         for (index, image) in images.iter().enumerate() {
@@ -158,13 +161,18 @@ impl BatchDecoder {
             batch.add(image.bytes.as_ptr(), image.bytes.len(), destination);
             batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
         }
-        // SAFETY: the bytes are borrowed for the call; their headers state the frames that the planes were checked for.
-        unsafe { self.submit(batch, stream) }
+        // SAFETY: the bytes are borrowed until the wait below is over; their headers state the frames that the planes were
+        // checked for.
+        let submitted = unsafe { self.submit(batch, stream) };
+        // Also where it failed: a part may have been enqueued.
+        let waited = self.in_flight.wait().inspect_err(|_| self.ready_for = None);
+        submitted.and(waited)
     }
 
-    /// As [`decode`](BatchDecoder::decode), with files in page-locked memory, from which the device reads them, and whose
-    /// frames are known. This is the fastest way: the host copies nothing and reads no header. The files are kept until
-    /// the stream has passed the batch; those of the batch before, which is over, are returned.
+    /// As [`decode`](BatchDecoder::decode), but enqueued on `stream` after the host has waited for the batch before: with
+    /// files in page-locked memory, from which the device reads them, and whose frames are known. This is the fastest way:
+    /// the host copies nothing and reads no header. The files are kept until the stream has passed the batch; those of the
+    /// batch before, which is over, are returned.
     ///
     /// # Errors
     /// As [`decode`](BatchDecoder::decode), with the images, which are idle again. The files of the batch before then come
@@ -221,8 +229,9 @@ impl BatchDecoder {
     }
 
     /// # Safety
-    /// Each pointer is that of a JPEG file of its length, in memory that the backend reads, whose frame is the one that
-    /// the destination was made for; `batch.buffers` has every buffer that is written.
+    /// Each pointer is that of a JPEG file of its length, in memory that the backend reads and that stays as it is until
+    /// `in_flight` has been waited for, whose frame is the one that the destination was made for; `batch.buffers` has every
+    /// buffer that is written.
     unsafe fn submit(&mut self, mut batch: Batch, stream: &Stream) -> Result<()> {
         if batch.data.is_empty() {
             return Ok(());

@@ -80,7 +80,8 @@ impl Encoder {
     /// The file has no metadata of another. nvJPEG can copy some, and then keeps copying it into later files (13.0).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a quality outside 1 to 100 and for [`Subsampling::Other`]; [`Error::Dimensions`]; [`Error::PlaneDoesNotFit`]; [`Error::Status`]; [`Error::Cuda`].
+    /// [`Error::Setting`] for a quality outside 1 to 100 and for [`Subsampling::Other`]; [`Error::Dimensions`];
+    /// [`Error::PlaneDoesNotFit`]; [`Error::Status`]; [`Error::Cuda`].
     pub fn encode(&mut self, image: &RgbImage<'_>, options: &EncodeOptions) -> Result<Vec<u8>> {
         check_options(options)?;
         let source = source(image)?;

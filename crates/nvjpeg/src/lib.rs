@@ -22,7 +22,6 @@
 //! let buffer = device.alloc(size.row_bytes * size.rows)?;
 //! let planes = [Plane { buffer, offset: 0, pitch: size.row_bytes }];
 //! decoder.decode(&[BatchImage { bytes, frame, planes: &planes }], device.stream())?;
-//! device.synchronize()?;
 //! # Ok::<(), ocelli_nvjpeg::Error>(())
 //! ```
 //!
@@ -38,6 +37,13 @@
 //! - **The hardware backend ignores the order of streams on Hopper** (nvJPEG 12.3.5 to 13.2.1,
 //!   [report](https://github.com/pytorch/vision/pull/9606)): it writes when it is called, even where the stream waits for
 //!   an event. Before a destination is handed to it, the host must have waited for all work that reads or writes it.
+//!
+//! # Unsafe code
+//!
+//! This crate is to `ocelli-nvjpeg-sys` what `ocelli-cudnn` is to `ocelli-cudnn-sys`: the place where calls of a C library
+//! become safe, so that nothing above it needs `unsafe` to decode. Each handle has one owner, which destroys it after what
+//! it works on is over; before each call the planes are held against the frame that nvJPEG found in the bytes, and what
+//! the device may still read or write is kept until it has been waited for.
 
 mod backend;
 mod batch;

@@ -1,8 +1,9 @@
 //! From image files to batches on the GPU that a network can be trained on.
 //!
 //! Threads of the host read files ahead and look at their headers; the GPU's JPEG engines decode them, a batch at a time;
-//! one kernel crops, scales, augments and normalises ([`augment`](crate::augment)). What the engines do not take goes to
-//! nvJPEG's other decoder (progressive files), or to one on the host (CMYK, PNG and others), and into the same batch.
+//! one kernel crops, scales, augments and normalises, with a second for operations that need the whole image
+//! ([`augment`](crate::augment)). What the engines do not take goes to nvJPEG's other decoder (progressive files), or to
+//! one on the host (CMYK, PNG and others), and into the same batch.
 //!
 //! A batch depends on the seeds, the epoch and its place in it, and on nothing else: not on the number of workers, nor on
 //! whether the run was interrupted. A loader that [resumes](Loader::resume) from a batch's [`State`] yields the batches that

@@ -1,6 +1,8 @@
 //! Pixels added up on the GPU.
 //!
-//! Launches a kernel of its own, outside of a plan: there is no tensor here, and the images' sizes all differ.
+//! Launches a kernel of its own, outside of a plan: there is no tensor here, and the images' sizes all differ. The launch,
+//! all of this module's unsafe code, stands here and not in the crate `cuda` because that what the kernel reads lies within
+//! the canvas follows from the image that was just decoded into it, which only this module knows.
 
 use std::path::Path;
 

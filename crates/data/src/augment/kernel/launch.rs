@@ -4,9 +4,10 @@
 //! addresses in their descriptors; the launch itself is unsafe for that reason, and whatever can be checked is checked
 //! first.
 
-use ocelli_cuda::{Device, Function, KernelArgs, Stream};
+use ocelli_cuda::{Device, DeviceBuffer, Function, KernelArgs, Stream};
 
-use super::{Descriptor, kernel_source};
+use super::submit::{AugmentedImage, Workspace};
+use super::{Descriptor, arrange_scratch, kernel_source};
 use crate::augment::area::Size;
 use crate::augment::output::Output;
 use crate::{Error, Result};
@@ -76,6 +77,41 @@ impl Augmenter {
             .try_fold(self.output.pixel_bytes() as u64, |bytes, side| bytes.checked_mul(u64::from(*side)));
         (bytes.and_then(|bytes| usize::try_from(bytes).ok()))
             .ok_or_else(|| Error::Setting { what: format!("a batch of {places} x {canvas:?} is too large") })
+    }
+
+    /// Enqueues the augmentation of images of a batch: `batch` is `[places, canvas.height, canvas.width, channels]`, and
+    /// every element of the places that have an image is written. As everywhere, work on the same memory that runs on
+    /// other streams is ordered by events, and memory is kept until the stream has passed its use.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for images and places that do not fit their memory, two images of one place, and an image larger
+    /// than the canvas; [`Error::Cuda`].
+    pub fn submit(
+        &self,
+        images: &[AugmentedImage<'_>],
+        batch: &DeviceBuffer,
+        places: u32,
+        canvas: Size,
+        workspace: &mut Workspace,
+        stream: &Stream,
+    ) -> Result<()> {
+        let needed = self.batch_bytes(places, canvas)?;
+        if batch.len() < needed {
+            let what = format!("a batch of {needed} bytes does not fit in memory of {}", batch.len());
+            return Err(Error::Setting { what });
+        }
+        if images.is_empty() {
+            return Ok(());
+        }
+        let mut descriptors =
+            images.iter().map(AugmentedImage::descriptor).collect::<Result<Vec<Descriptor>>>()?;
+        let scratch = arrange_scratch(&mut descriptors)?;
+        let (memory, scratch) = workspace.upload(&descriptors, scratch, self.device(), stream)?;
+        let launch = Batch { descriptors: memory, images: batch.ptr(), places, canvas, scratch };
+        // SAFETY: the descriptors have been copied, earlier on the stream, with the scratch memory that they were given;
+        // that is as large as was asked for, as is the batch; every image lies within its memory. That the workspace is
+        // idle, and memory is kept and ordered, is the convention of everything that works on streams.
+        unsafe { self.launch(stream, &launch, &descriptors) }
     }
 
     /// Enqueues the augmentation of a batch: every element of every place that has a descriptor is written.

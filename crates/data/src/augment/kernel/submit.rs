@@ -1,9 +1,9 @@
-//! The launch with memory that knows how large it is.
+//! What [`Augmenter::submit`](super::Augmenter::submit) is given: memory that knows how large it is.
 
 use bytemuck::cast_slice;
 use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
 
-use super::{Augmenter, Batch, Descriptor, Layout, arrange_scratch};
+use super::{Descriptor, Layout};
 use crate::augment::area::Size;
 use crate::augment::drawn::Drawn;
 use crate::{Error, Result};
@@ -40,45 +40,9 @@ pub struct Workspace {
     scratch: Option<DeviceBuffer>,
 }
 
-impl Augmenter {
-    /// Enqueues the augmentation of images of a batch: `batch` is `[places, canvas.height, canvas.width, channels]`, and every
-    /// element of the places that have an image is written. As everywhere, work on the same memory that runs on other streams
-    /// is ordered by events, and memory is kept until the stream has passed its use.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for images and places that do not fit their memory, two images of one place, and an image larger
-    /// than the canvas; [`Error::Cuda`].
-    pub fn submit(
-        &self,
-        images: &[AugmentedImage<'_>],
-        batch: &DeviceBuffer,
-        places: u32,
-        canvas: Size,
-        workspace: &mut Workspace,
-        stream: &Stream,
-    ) -> Result<()> {
-        let needed = self.batch_bytes(places, canvas)?;
-        if batch.len() < needed {
-            let what = format!("a batch of {needed} bytes does not fit in memory of {}", batch.len());
-            return Err(Error::Setting { what });
-        }
-        if images.is_empty() {
-            return Ok(());
-        }
-        let mut descriptors =
-            images.iter().map(AugmentedImage::descriptor).collect::<Result<Vec<Descriptor>>>()?;
-        let scratch = arrange_scratch(&mut descriptors)?;
-        let (memory, scratch) = workspace.upload(&descriptors, scratch, self.device(), stream)?;
-        let launch = Batch { descriptors: memory, images: batch.ptr(), places, canvas, scratch };
-        // SAFETY: the descriptors have been copied, earlier on the stream, with the scratch memory that they were given; that
-        // is as large as was asked for, as is the batch; every image lies within its memory. That the workspace is idle, and
-        // memory is kept and ordered, is the convention of everything that works on streams.
-        unsafe { self.launch(stream, &launch, &descriptors) }
-    }
-}
-
 impl AugmentedImage<'_> {
-    fn descriptor(&self) -> Result<Descriptor> {
+    /// What the kernel is told of it, if the image lies within its memory.
+    pub(super) fn descriptor(&self) -> Result<Descriptor> {
         let DecodedImage { memory, offset, size, layout } = self.image;
         let bytes = layout.bytes(size);
         if offset.checked_add(bytes).is_none_or(|end| end > memory.len()) {
@@ -92,7 +56,7 @@ impl AugmentedImage<'_> {
 
 impl Workspace {
     /// Copies descriptors, and sees to so many bytes of scratch memory; yields the addresses of both.
-    fn upload(
+    pub(super) fn upload(
         &mut self,
         descriptors: &[Descriptor],
         scratch: usize,
