@@ -29,6 +29,9 @@
 //!
 //! `benches/peers/classify.py` gives PyTorch's answers in the same form.
 
+#[path = "common/precision.rs"]
+mod precision;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -36,9 +39,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use ocelli::data::Encoded;
-use ocelli::data::augment::{Augmentation, Element, Output};
+use ocelli::data::augment::{Augmentation, Output};
 use ocelli::data::images::ImageFiles;
 use ocelli::data::loader::{Batches, Loader, LoaderConfig, OnDamaged};
 use ocelli::data::sampler::Sampler;
@@ -47,6 +50,8 @@ use ocelli::models::{NAMES, ResNet, ResNetConfig};
 use ocelli::prelude::*;
 use ocelli::{Shape, TensorType, cuda};
 use serde_json::json;
+
+use precision::PrecisionOption;
 
 /// Rows and columns that the network sees: the middle of an image whose shorter side was scaled to 256.
 const SIZE: usize = 224;
@@ -73,22 +78,14 @@ struct Options {
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// The element type of convolutions and matrix products
-    #[arg(long, value_enum, default_value_t = Type::F16)]
-    precision: Type,
+    #[arg(long, value_enum, default_value_t = PrecisionOption::F16)]
+    precision: PrecisionOption,
     /// Which GPU, counted from 0
     #[arg(long, default_value_t = 0)]
     device: usize,
     /// Print a line of JSON for each image
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Type {
-    F16,
-    Bf16,
-    F32,
-    Tf32,
 }
 
 fn main() -> Result<ExitCode> {
@@ -114,10 +111,10 @@ fn main() -> Result<ExitCode> {
     weights.load(&params)?;
     params.eval();
 
-    let batch = options.batch.min(options.files.len());
-    let mut session = serve(&device, resnet, options.precision, batch)?;
+    let (batch, precision) = (options.batch.min(options.files.len()), options.precision.into());
+    let mut session = serve(&device, resnet, precision, batch)?;
     let mut unreadable = 0;
-    for images in prepare(&device, &options.files, batch, options.precision)? {
+    for images in prepare(&device, &options.files, batch, precision)? {
         let images = images?;
         for damaged in &images.damaged {
             eprintln!("{}", damaged.error);
@@ -155,19 +152,8 @@ fn count_classes(weights: &Weights) -> Option<usize> {
 }
 
 /// The network from normalised images `[batch, 224, 224, 4]` to probabilities `f32[batch, classes]`, ready to be run.
-fn serve(device: &Device, resnet: ResNet, precision: Type, batch: usize) -> Result<Session> {
-    let dtype = match precision {
-        Type::F16 => DType::F16,
-        Type::Bf16 => DType::BF16,
-        Type::F32 | Type::Tf32 => DType::F32,
-    };
-    let precision = match precision {
-        Type::F16 => Precision::mixed_f16(),
-        Type::Bf16 => Precision::mixed_bf16(),
-        Type::F32 => Precision::F32,
-        Type::Tf32 => Precision::Tf32,
-    };
-    let images = TensorType::new(dtype, Shape::nhwc(batch, SIZE, SIZE, 4));
+fn serve(device: &Device, resnet: ResNet, precision: Precision, batch: usize) -> Result<Session> {
+    let images = TensorType::new(precision.compute_type(), Shape::nhwc(batch, SIZE, SIZE, 4));
     let network = move |images: &Tensor| resnet.forward(images)?.softmax();
     Ok(Session::new(device, images, precision, network)?)
 }
@@ -176,16 +162,11 @@ fn serve(device: &Device, resnet: ResNet, precision: Type, batch: usize) -> Resu
 /// green and blue to mean 0 and deviation 1, as the network has learned to see them: batches on the GPU, in the order of
 /// the files. The label of each image is its place among the files. The network is fastest on four channels, of which the
 /// last holds zeros.
-fn prepare(device: &Device, files: &[PathBuf], batch: usize, precision: Type) -> Result<Batches> {
-    let dtype = match precision {
-        Type::F16 => Element::F16,
-        Type::Bf16 => Element::Bf16,
-        Type::F32 | Type::Tf32 => Element::F32,
-    };
+fn prepare(device: &Device, files: &[PathBuf], batch: usize, precision: Precision) -> Result<Batches> {
     let config = LoaderConfig {
         batch,
         augmentation: Augmentation::imagenet_evaluation(SIZE as u32),
-        output: Output { dtype, channels: 4, ..Output::default() },
+        output: Output { dtype: image_element(precision), channels: 4, ..Output::default() },
         damaged: OnDamaged::Skip,
         ..LoaderConfig::default()
     };
@@ -337,7 +318,7 @@ mod tests {
         let config = ResNetConfig { classes: 7, ..Default::default() };
         let resnet = ResNet::by_name("resnet18", &params, config).unwrap();
         params.eval();
-        let mut session = serve(&device, resnet, Type::F16, 2).unwrap();
+        let mut session = serve(&device, resnet, Precision::mixed_f16(), 2).unwrap();
         let images = vec![half::f16::ZERO; 2 * SIZE * SIZE * 4];
         let outputs = session.run(&images).unwrap();
         assert_eq!(outputs.ty(0), Some(TensorType::new(DType::F32, Shape::matrix(2, 7))));
@@ -357,7 +338,7 @@ mod tests {
 
         let device = Device::new(0).unwrap();
         let batches: Vec<_> =
-            prepare(&device, &files, 2, Type::F32).unwrap().map(|batch| batch.unwrap()).collect();
+            prepare(&device, &files, 2, Precision::F32).unwrap().map(|batch| batch.unwrap()).collect();
         let [first, second] = &batches[..] else { panic!("{} batches", batches.len()) };
         assert_eq!((first.labels[0], second.labels[0]), (0, 2));
         assert!(first.labels[1] < 0 && second.labels[1] < 0);

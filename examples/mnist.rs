@@ -9,18 +9,21 @@
 //! ```
 
 mod common;
+#[path = "common/precision.rs"]
+mod precision;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use indicatif::ProgressBar;
 use ocelli::cuda;
 use ocelli::data::{Error as DataError, mnist};
 use ocelli::prelude::*;
 
 use common::{print_json, print_profile, progress_bar, style};
+use precision::PrecisionOption;
 
 #[derive(Parser)]
 #[command(about = "Trains a convolutional network on MNIST")]
@@ -32,8 +35,8 @@ struct Options {
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// The element type of convolutions and matrix products
-    #[arg(long = "type", value_enum, default_value_t = Type::Fp16)]
-    precision: Type,
+    #[arg(long, alias = "type", value_enum, default_value_t = PrecisionOption::F16)]
+    precision: PrecisionOption,
     /// Seeds the initial values, the order of the images and dropout
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -61,14 +64,6 @@ struct Options {
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Type {
-    Fp16,
-    Bf16,
-    F32,
-    Tf32,
 }
 
 /// The network of PyTorch's example.
@@ -144,12 +139,7 @@ fn main() -> Result<()> {
     }
 
     let device = Device::new(options.device)?;
-    device.set_precision(match options.precision {
-        Type::Fp16 => Precision::mixed_f16(),
-        Type::Bf16 => Precision::mixed_bf16(),
-        Type::F32 => Precision::F32,
-        Type::Tf32 => Precision::Tf32,
-    });
+    device.set_precision(options.precision.into());
     device.set_deterministic(options.deterministic);
     device.manual_seed(options.seed);
     let (train, test) = (Split::new(&device, &data.train)?, Split::new(&device, &data.test)?);

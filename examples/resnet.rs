@@ -13,6 +13,8 @@
 //! `classify` says what is on pictures; `--weights` starts from such a file.
 
 mod common;
+#[path = "common/precision.rs"]
+mod precision;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,7 +25,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use ocelli::data::augment::{Augmentation, Element, Geometry, Output};
+use ocelli::data::augment::{Augmentation, Geometry, Output};
 use ocelli::data::images::ImageFolder;
 use ocelli::data::loader::{LastBatch, Loader, LoaderConfig, OnDamaged};
 use ocelli::data::sampler::Sampler;
@@ -34,6 +36,7 @@ use ocelli::prelude::*;
 use ocelli::{MixSampler, cuda};
 
 use common::{print_json, print_profile, progress_bar};
+use precision::PrecisionOption;
 
 #[derive(Parser)]
 #[command(about = "Trains and evaluates a residual network on folders of images")]
@@ -57,8 +60,8 @@ struct Options {
     #[arg(long)]
     size: Option<usize>,
     /// The element type of convolutions and matrix products
-    #[arg(long, value_enum, default_value_t = Type::F16)]
-    precision: Type,
+    #[arg(long, value_enum, default_value_t = PrecisionOption::F16)]
+    precision: PrecisionOption,
     /// Images of a batch
     #[arg(long)]
     batch: Option<usize>,
@@ -158,14 +161,6 @@ enum Recipe {
 enum StemOption {
     Imagenet,
     Cifar,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Type {
-    F16,
-    Bf16,
-    F32,
-    Tf32,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -581,12 +576,7 @@ fn main() -> Result<()> {
     }
     let plan = PlanOptions { save_memory: options.save_memory, ..PlanOptions::default() };
     let device = Device::with_plan_options(options.device, plan)?;
-    device.set_precision(match options.precision {
-        Type::F16 => Precision::mixed_f16(),
-        Type::Bf16 => Precision::mixed_bf16(),
-        Type::F32 => Precision::F32,
-        Type::Tf32 => Precision::Tf32,
-    });
+    device.set_precision(options.precision.into());
     device.set_deterministic(options.deterministic);
     device.manual_seed(options.seed);
     let (train, test, classes) = open(&device, &options, &settings)?;
@@ -712,11 +702,7 @@ fn folder(
         batch: settings.batch,
         augmentation: if train { settings.train } else { settings.test },
         output: Output {
-            dtype: match options.precision {
-                Type::F16 => Element::F16,
-                Type::Bf16 => Element::Bf16,
-                Type::F32 | Type::Tf32 => Element::F32,
-            },
+            dtype: image_element(device.precision()),
             channels: 4,
             mean: settings.mean,
             deviation: settings.deviation,

@@ -1,6 +1,6 @@
 //! Batches of a loader as tensors.
 
-use ocelli_core::{DType, Device, Result, Tensor};
+use ocelli_core::{DType, Device, Half, Precision, Result, Tensor};
 use ocelli_data::augment::Element;
 use ocelli_data::loader::Batch;
 
@@ -19,11 +19,13 @@ use ocelli_data::loader::Batch;
 /// let gpu = device.gpu().ok_or("the device is no GPU")?;
 /// let folder = ImageFolder::open("imagenet/train".as_ref())?;
 /// let sampler = Sampler::shuffled(folder.samples().len(), 7);
-/// let loader = Loader::new(gpu.cuda(), Arc::new(folder), sampler, LoaderConfig::default())?;
+/// let mut config = LoaderConfig::default();
+/// config.output.dtype = image_element(device.precision());
+/// let loader = Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)?;
 /// for batch in loader.epoch(0)? {
 ///     let batch = batch?;
 ///     let (images, labels) = (batch.image_tensor(&device)?, batch.label_tensor(&device)?);
-///     // images: f16[256, 224, 224, 4], labels: i32[256]
+///     // images: f32[256, 224, 224, 4], labels: i32[256]
 /// }
 /// # Ok(())
 /// # }
@@ -57,5 +59,15 @@ impl BatchTensors for Batch {
     #[track_caller]
     fn label_tensor(&self, device: &Device) -> Result<Tensor> {
         Tensor::from_slice(device, &self.labels, &[self.labels.len()])
+    }
+}
+
+/// What a loader best writes for a network of this precision: the type of its convolutions, which then read the images as
+/// they are.
+pub fn image_element(precision: Precision) -> Element {
+    match precision {
+        Precision::Mixed(Half::F16) => Element::F16,
+        Precision::Mixed(Half::BF16) => Element::Bf16,
+        Precision::F32 | Precision::Tf32 => Element::F32,
     }
 }

@@ -63,7 +63,7 @@ pub use ocelli_models as models;
 /// What most programs need.
 pub mod prelude {
     #[cfg(feature = "data")]
-    pub use crate::batch::BatchTensors;
+    pub use crate::batch::{BatchTensors, image_element};
     pub use ocelli_core::nn::{
         BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, Dropout,
         GroupNorm, Linear, Module, Params, Seed,

@@ -2,14 +2,17 @@
 # Times this library and PyTorch on the same GPU in one run and prints the ratios: of times, ours over theirs (below 1 ours
 # is faster); for ResNets of speeds (above 1 ours is).
 #
-#   benches/peers/compare.sh [mnist] [convolution] [resnet [FILTER]...]
+#   benches/peers/compare.sh [mnist] [convolution] [loader [DIRECTORY]...] [resnet [FILTER]...]
 #
-# Without a name all are compared. A filter is a part of a ResNet's case, such as train/resnet50/fp16/256/reduce-overhead;
-# BUDGET=300 gives the ResNets 300 seconds: the most important cases come first, and what does not fit is left out.
-# Programs that are built already are named by OCELLI_MNIST, OCELLI_BENCH_CONVOLUTION and OCELLI_BENCH_RESNET, or lie in
-# gpu-bundle/ (see scripts/bundle-gpu.sh) where there is no cargo, else cargo builds them; PYTHON names a Python with PyTorch and torchvision
-# (python3). MNIST_DATA is a directory with MNIST's files (`generated` by default: digits drawn by the program, which take
-# the same time). The lines of JSON that the ratios are made of stay in $OUT (target/ocelli-bench/peers).
+# Without a name all are compared. A directory is one of images in class folders (by default files are generated), and
+# SECONDS_EACH and OPTIONS are what loader_ratios.py says. A filter is a part of a ResNet's case, such as
+# train/resnet50/fp16/256/reduce-overhead; BUDGET=300 gives the ResNets 300 seconds: the most important cases come first,
+# and what does not fit is left out.
+# Programs that are built already are named by OCELLI_MNIST, OCELLI_BENCH_CONVOLUTION, OCELLI_BENCH_RESNET and
+# OCELLI_PROGRAM, or lie in gpu-bundle/ (see scripts/bundle-gpu.sh) where there is no cargo, else cargo builds them; PYTHON
+# names a Python with PyTorch and torchvision (python3). MNIST_DATA is a directory with MNIST's files (`generated` by
+# default: digits drawn by the program, which take the same time). The lines of JSON that the ratios are made of stay in
+# $OUT (target/ocelli-bench/peers).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -43,7 +46,7 @@ compare_mnist() {
     : >"$out/mnist-ocelli.jsonl"
     for batch in 64 512; do
         for type in fp16 bf16 tf32 f32; do
-            "$program" --json --epochs 4 --batch "$batch" --type "$type" --data "${MNIST_DATA:-generated}" | tail -n 1 |
+            "$program" --json --epochs 4 --batch "$batch" --precision "$type" --data "${MNIST_DATA:-generated}" | tail -n 1 |
                 sed "s/^{/{\"batch\": $batch, \"type\": \"$type\", /" | tee -a "$out/mnist-ocelli.jsonl"
         done
     done
@@ -77,26 +80,39 @@ compare_convolution() {
     "$python" benches/compare.py "$out"/convolution-{pytorch,ocelli}.jsonl
 }
 
+compare_loader() {
+    local program=${OCELLI_PROGRAM:-}
+    if [[ -z $program ]] && ! program=$(bundled bin/ocelli); then
+        cargo build --release -p ocelli-cli
+        program=target/release/ocelli
+    fi
+    "$python" benches/peers/loader_ratios.py "$program" "$out" "$@"
+}
+
 compare_resnet() {
     local program=${OCELLI_BENCH_RESNET:-}
     [[ -n $program ]] || program=$(benchmark resnet)
     "$python" benches/peers/resnet_ratios.py "$program" "$out" "$@"
 }
 
-(($#)) || set -- mnist convolution resnet
+names="mnist convolution loader resnet"
+# shellcheck disable=SC2086 # one argument a name
+(($#)) || set -- $names
 while (($#)); do
     name=$1
     shift
+    case " $names " in
+        *" $name "*) ;;
+        *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    esac
+    arguments=()
     case $name in
-        mnist | convolution) "compare_$name" ;;
-        resnet)
-            filters=()
-            while (($#)) && [[ $1 != mnist && $1 != convolution ]]; do
-                filters+=("$1")
+        loader | resnet)
+            while (($#)) && [[ " $names " != *" $1 "* ]]; do
+                arguments+=("$1")
                 shift
             done
-            compare_resnet ${filters[@]+"${filters[@]}"}
             ;;
-        *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
+    "compare_$name" ${arguments[@]+"${arguments[@]}"}
 done

@@ -1,0 +1,25 @@
+//! The precision of a network, as an option.
+
+use clap::ValueEnum;
+use ocelli::Precision;
+
+/// The element type of convolutions and matrix products.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PrecisionOption {
+    #[value(alias = "fp16")]
+    F16,
+    Bf16,
+    F32,
+    Tf32,
+}
+
+impl From<PrecisionOption> for Precision {
+    fn from(option: PrecisionOption) -> Precision {
+        match option {
+            PrecisionOption::F16 => Precision::mixed_f16(),
+            PrecisionOption::Bf16 => Precision::mixed_bf16(),
+            PrecisionOption::F32 => Precision::F32,
+            PrecisionOption::Tf32 => Precision::Tf32,
+        }
+    }
+}
