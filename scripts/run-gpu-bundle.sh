@@ -40,8 +40,8 @@ ran=0 failed=0
 while IFS=$'\t' read -r name directory <&3; do
     wanted "$name" "$@" || continue
     arguments=()
-    # Stream capture concerns the whole device: such tests run one at a time.
-    [[ $name == *graph || $name == *capture ]] && arguments+=(--test-threads=1)
+    # Stream capture concerns the whole device, and free memory is everybody's: such tests run one at a time.
+    [[ $name == *graph || $name == *capture || $name == *memory ]] && arguments+=(--test-threads=1)
     # Where the sources are here, a test runs in its package's directory, as cargo would run it.
     package=$root/$directory
     [[ -d $package ]] || package=$bundle

@@ -74,13 +74,19 @@ impl Batches {
     }
 
     fn receive(&mut self) -> Result<Batch> {
-        // This thread captures, if any does, and does not now.
+        // What came back while a graph was captured.
         self.work.ring.mark()?;
         let made = self.shared.counters.wait_batch.time(|| self.made.recv());
         // The thread says why it ends early, unless it panicked.
         let ended = || Error::Setting { what: "the thread that feeds the GPU panicked".into() };
         let Made { batch, ready } = made.map_err(|_| ended())??;
-        self.shared.consumer.stream().wait(&ready)?;
+        let consumer = self.shared.consumer.stream();
+        // Another thread may be capturing a graph, which the batch is no part of.
+        if consumer.is_capturing()? {
+            ready.synchronize()?
+        } else {
+            consumer.wait(&ready)?
+        }
         self.state = batch.state;
         Ok(batch)
     }

@@ -154,7 +154,6 @@ impl Feeder {
         let Decoded { decoded, refused } =
             shared.counters.hardware_decode.time(|| self.engines.decode(entering, shared))?;
         shared.counters.hardware.add(decoded.len() as u64);
-        shared.counters.refused.add(refused.len() as u64);
         for decoded in decoded {
             ready.push(decoded.kept(shared)?);
         }
@@ -173,7 +172,7 @@ impl Feeder {
 
     /// Decodes a file on the host that was meant for the engines.
     fn decode_on_host(&mut self, refused: &mut Ready, file: &PinnedFile, shared: &Shared) -> Result<()> {
-        let path = shared.dataset.name(refused.image.wanted.index);
+        let path = shared.name(refused.image.wanted.index);
         let rgb = Rgb::decode(file.bytes(), &path)?;
         let image = refused.pixels.image;
         if rgb.pixels.len() != rgb_bytes(image) || rgb.width != image.width as usize {
@@ -186,6 +185,7 @@ impl Feeder {
         refused.pixels = Pixels { memory: memory.clone(), offset: 0, image, layout: Layout::Interleaved };
         self.slab().lend(Lent::Piece(memory));
         self.slab().lend(Lent::Pinned(pinned));
+        shared.counters.refused.add(1);
         shared.counters.host.add(1);
         Ok(())
     }

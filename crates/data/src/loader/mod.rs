@@ -163,12 +163,18 @@ impl Loader {
         Err(Error::Setting { what })
     }
 
-    /// The GPU's memory that the loader has, besides what nvJPEG works in.
+    /// The GPU's memory that the loader has, besides what nvJPEG works in. The peak is an upper bound.
     ///
     /// # Errors
     /// [`Error::Cuda`] where the GPU cannot be asked.
     pub fn memory(&self) -> Result<MemoryStats> {
-        Ok(self.shared.device.memory()?)
+        let (mut memory, pieces) =
+            (self.shared.device.memory()?, self.shared.device_pieces.device().memory()?);
+        memory.in_use += pieces.in_use;
+        memory.reserved += pieces.reserved;
+        // Which may have been at different times.
+        memory.peak += pieces.peak;
+        Ok(memory)
     }
 
     /// What has been done so far, and where the time went.

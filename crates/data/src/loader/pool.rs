@@ -29,7 +29,7 @@ impl Piece for DeviceBuffer {
     fn allocate(device: &Device, bytes: usize) -> Result<DeviceBuffer> {
         let memory = device.alloc(bytes)?;
         // What is allocated is idle in the order of the device's stream, and is used on others.
-        device.stream().record()?.synchronize()?;
+        device.stream().synchronize()?;
         Ok(memory)
     }
 
@@ -58,6 +58,11 @@ impl<T: Piece> Pool<T> {
     pub(super) fn new(device: &Device, limit: usize) -> Pool<T> {
         let unused = Mutex::new(Unused { pieces: Vec::new(), bytes: 0 });
         Pool { device: device.clone(), limit, unused }
+    }
+
+    /// The device whose memory it is.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// A piece of at least so many bytes, with undefined contents.

@@ -121,36 +121,22 @@ impl Worker {
 
     /// Fills the place of an image of the set.
     pub(super) fn place(&mut self, wanted: Wanted) -> Result<Place> {
-        // A thread that ended early would be waited for without end.
-        self.caught(wanted, |worker| match worker.image(wanted) {
+        match self.image(wanted) {
             Ok(prepared) => Ok(Place::Image(Box::new(prepared))),
-            Err(error) => worker.instead_of(wanted, error),
-        })
+            Err(error) => self.instead_of(wanted, error),
+        }
     }
 
     /// What comes into the place of an image that turned out to be damaged when it was to be decoded on the GPU.
     pub(super) fn instead_of_prepared(&mut self, prepared: Prepared, error: Error) -> Result<Place> {
         let Prepared { wanted, instead_of, .. } = prepared;
-        self.caught(wanted, |worker| match instead_of {
+        match instead_of {
             Some(instead_of) if is_of_the_image(&error) => {
-                worker.shared.note_damaged(wanted.index, &error);
-                worker.replace(wanted, instead_of)
+                self.shared.note_damaged(wanted.index, &error);
+                self.replace(wanted, instead_of)
             }
-            _ => worker.instead_of(wanted, error),
-        })
-    }
-
-    /// Sets may be anybody's: one that panics is an error of the image.
-    fn caught(&mut self, wanted: Wanted, place: impl FnOnce(&mut Worker) -> Result<Place>) -> Result<Place> {
-        let panicked = |path| Error::Unfit { path, what: "what reads it panicked".into() };
-        catch_unwind(AssertUnwindSafe(|| place(self)))
-            .or_else(|_| {
-                catch_unwind(AssertUnwindSafe(|| {
-                    let path = self.shared.dataset.name(wanted.index);
-                    self.instead_of(wanted, panicked(path))
-                }))
-            })
-            .unwrap_or_else(|_| Err(panicked(format!("image {} of the set", wanted.index).into())))
+            _ => self.instead_of(wanted, error),
+        }
     }
 
     /// What comes into the place of an image that cannot be decoded.
@@ -160,7 +146,7 @@ impl Worker {
         }
         let index = wanted.index;
         self.shared.note_damaged(index, &error);
-        let path = self.shared.dataset.name(index);
+        let path = self.shared.name(index);
         let damaged = DamagedImage { place: 0, index, path, error, replaced_by: None };
         match self.shared.config.damaged {
             OnDamaged::Fail => Err(damaged.error),
@@ -188,14 +174,23 @@ impl Worker {
         Err(damaged.error)
     }
 
+    /// An image of the set. Sets may be anybody's, and a thread that ended early would be waited for without end: a panic
+    /// is an error of the image.
     fn image(&mut self, wanted: Wanted) -> Result<Prepared> {
+        catch_unwind(AssertUnwindSafe(|| self.prepare(wanted))).unwrap_or_else(|_| {
+            let path = self.shared.name(wanted.index);
+            Err(Error::Unfit { path, what: "what reads it panicked".into() })
+        })
+    }
+
+    fn prepare(&mut self, wanted: Wanted) -> Result<Prepared> {
         let Wanted { epoch, index, key } = wanted;
         let (image, pixels) = self.pixels(index)?;
         let Shared { config, counters, dataset, .. } = &*self.shared;
         let key = key.unwrap_or(index as u64);
         let drawn = counters.prepare.time(|| config.augmentation.draw(config.seed, epoch, key, image));
         if let Err(error) = drawn.check() {
-            return Err(Error::Unfit { path: dataset.name(index), what: error.to_string() });
+            return Err(Error::Unfit { path: self.shared.name(index), what: error.to_string() });
         }
         let objects = self.shared.objects(index, &drawn)?;
         let label = dataset.label(index);
@@ -314,7 +309,7 @@ impl Worker {
         orientation: Orientation,
     ) -> Result<(ImageSize, Payload)> {
         let shared = &self.shared;
-        let path = shared.dataset.name(index);
+        let path = shared.name(index);
         let rgb = shared.counters.worker_decode.time(|| Rgb::decode(bytes, &path))?;
         let (Ok(width), Ok(height)) = (u32::try_from(rgb.width), u32::try_from(rgb.height)) else {
             return Err(Error::Unfit { path, what: "it has too many pixels".into() });

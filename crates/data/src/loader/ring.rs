@@ -30,8 +30,8 @@ struct Inner {
 struct State {
     /// The one that came back first is taken first: the work that read it is over soonest.
     free: VecDeque<Place>,
-    /// These came back while a graph was captured, which no event can be recorded beside.
-    unmarked: Vec<DeviceBuffer>,
+    /// These came back while a graph was captured, beside which no event can be recorded.
+    unmarked: VecDeque<DeviceBuffer>,
     stopped: bool,
 }
 
@@ -89,9 +89,12 @@ impl Ring {
             self.0.device.stream().wait(&read)?;
         }
         let memory = if memory.len() < bytes {
-            // The old one first, so that its memory can be used again.
-            drop(memory);
-            self.0.device.release_unused_memory()?;
+            // The old one first, so that its memory can be used again. That waits for the stream: a place that is new has
+            // none, and takes what an epoch before has left.
+            if !memory.is_empty() {
+                drop(memory);
+                self.0.device.release_unused_memory()?;
+            }
             self.0.device.alloc(bytes)?
         } else {
             memory
@@ -102,30 +105,21 @@ impl Ring {
 
     /// Takes memory back, on whichever thread drops it: most often the one that gives the consumer's stream its work.
     fn give_back(&self, memory: DeviceBuffer) {
-        let marked = match self.0.consumer.is_capturing() {
-            Ok(false) => self.0.consumer.record().ok(),
-            _ => None,
-        };
-        let mut state = self.state();
-        match marked {
-            Some(event) => state.free.push_back(Place { memory, read: Some(event) }),
-            None => state.unmarked.push(memory),
+        self.state().unmarked.push_back(memory);
+        if let Err(error) = self.mark() {
+            tracing::error!(%error, "a batch's memory cannot be used again yet");
         }
-        drop(state);
-        self.0.changed.notify_all();
     }
 
-    /// Marks what came back while a graph was captured. The thread that captures calls it, when it does not.
+    /// Marks what came back, unless a graph is being captured: then the next call does.
     pub(super) fn mark(&self) -> Result<()> {
-        let unmarked = std::mem::take(&mut self.state().unmarked);
-        if unmarked.is_empty() {
-            return Ok(());
-        }
-        for memory in unmarked {
+        let mut state = self.state();
+        while !state.unmarked.is_empty() && !self.0.consumer.is_capturing()? {
             let read = Some(self.0.consumer.record()?);
-            self.state().free.push_back(Place { memory, read });
+            let Some(memory) = state.unmarked.pop_front() else { break };
+            state.free.push_back(Place { memory, read });
+            self.0.changed.notify_all();
         }
-        self.0.changed.notify_all();
         Ok(())
     }
 

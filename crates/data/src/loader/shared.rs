@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) hardware: Option<Nvjpeg>,
     pub(super) augmenter: Augmenter,
     pub(super) pinned: Pool<PinnedBuffer>,
+    /// Of a device of their own: nothing runs on its stream, in whose order its memory is used, so that nobody who takes a
+    /// piece waits for those who train.
     pub(super) device_pieces: Pool<DeviceBuffer>,
     pub(super) encoded: EncodedCache,
     pub(super) decoded: DecodedCache,
@@ -78,7 +81,7 @@ impl Shared {
             hardware,
             augmenter: Augmenter::new(device, config.output)?,
             pinned: Pool::new(device, UNUSED_PINNED),
-            device_pieces: Pool::new(device, UNUSED_PIECES),
+            device_pieces: Pool::new(&Device::new(consumer.ordinal())?, UNUSED_PIECES),
             encoded: EncodedCache::new(config.encoded_cache),
             decoded: DecodedCache::new(device, config.decoded_cache),
             config,
@@ -93,6 +96,12 @@ impl Shared {
         State { seed: self.sampler.seed(), epoch, position: position as u64 }
     }
 
+    /// What an image is called. Sets may be anybody's: one that panics does without.
+    pub(super) fn name(&self, index: usize) -> PathBuf {
+        catch_unwind(AssertUnwindSafe(|| self.dataset.name(index)))
+            .unwrap_or_else(|_| format!("image {index} of the set").into())
+    }
+
     /// Refuses an image with more pixels than are allowed.
     pub(super) fn check_size(&self, index: usize, width: u32, height: u32) -> Result<()> {
         let what = if let Some(claim) = too_large(width, height, self.config.max_pixels) {
@@ -102,7 +111,7 @@ impl Shared {
         } else {
             return Ok(());
         };
-        Err(Error::Unfit { path: self.dataset.name(index), what })
+        Err(Error::Unfit { path: self.name(index), what })
     }
 
     /// The objects on an image, where the augmentation has put them.
@@ -136,7 +145,7 @@ impl Shared {
     /// The images that could not be decoded so far.
     pub(super) fn damaged(&self) -> Vec<(PathBuf, String)> {
         let damaged = lock(&self.damaged);
-        damaged.iter().map(|(&index, error)| (self.dataset.name(index), error.clone())).collect()
+        damaged.iter().map(|(&index, error)| (self.name(index), error.clone())).collect()
     }
 }
 

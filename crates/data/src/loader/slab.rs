@@ -37,8 +37,10 @@ impl Slab {
         match &self.pixels {
             Some(pixels) if pixels.len() >= bytes => Ok(pixels.clone()),
             _ => {
-                self.pixels = None;
-                shared.device.release_unused_memory()?;
+                // The old one first, so that its memory can be used again.
+                if self.pixels.take().is_some() {
+                    shared.device.release_unused_memory()?;
+                }
                 // Some more, so that it need not grow with every batch that is a little larger.
                 let room = (bytes + bytes / 8).min(bytes.max(ROUND)).next_multiple_of(1 << 20);
                 let pixels = shared.device.alloc(room)?;

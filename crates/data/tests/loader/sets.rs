@@ -107,21 +107,23 @@ fn statistics_add_up() {
     }
 }
 
-/// Somebody's set, with faults: 12 images, the sixth of which fails in one of its functions.
+/// Somebody's set, with faults: 12 images, the sixth of which fails in some of its functions.
 struct Faulty {
     file: Vec<u8>,
-    fails_in: &'static str,
+    fails_in: &'static [&'static str],
+    /// An image that is no image.
+    damaged: Option<usize>,
 }
 
 const FAULTY: usize = 5;
 
 impl Faulty {
-    fn new(fails_in: &'static str) -> Faulty {
-        Faulty { file: png(picture(40, 30, 1)), fails_in }
+    fn new(fails_in: &'static [&'static str]) -> Faulty {
+        Faulty { file: png(picture(40, 30, 1)), fails_in, damaged: None }
     }
 
     fn call(&self, function: &str, index: usize) {
-        assert!(self.fails_in != function || index != FAULTY, "a panic of a test's");
+        assert!(index != FAULTY || !self.fails_in.contains(&function), "a panic of a test's");
     }
 }
 
@@ -137,7 +139,8 @@ impl Encoded for Faulty {
 
     fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         self.call("bytes", index);
-        Ok(Cow::Borrowed(&self.file))
+        let file: &[u8] = if self.damaged == Some(index) { b"no image" } else { &self.file };
+        Ok(Cow::Borrowed(file))
     }
 
     fn objects(&self, index: usize) -> Result<Vec<Object>> {
@@ -147,11 +150,13 @@ impl Encoded for Faulty {
     }
 
     fn name(&self, index: usize) -> PathBuf {
+        self.call("name", index);
         format!("faulty {index}").into()
     }
 }
 
-fn panics_end_the_epoch(fails_in: &'static str) {
+/// The error names the image so.
+fn panics_end_the_epoch(fails_in: &'static [&'static str], name: &str) {
     let device = Device::new(0).unwrap();
     let loader = in_order(&device, Faulty::new(fails_in), config(Augmentation::cifar_evaluation(32)));
     let results = within(Duration::from_secs(60), move || {
@@ -160,26 +165,49 @@ fn panics_end_the_epoch(fails_in: &'static str) {
     });
     assert_eq!(results[0], Ok(4));
     let error = results[1].as_ref().unwrap_err();
-    assert!(error.contains("faulty 5") && error.contains("panicked"), "{error}");
+    assert!(error.contains(name) && error.contains("panicked"), "{error}");
     assert_eq!(results.len(), 2, "nothing follows an error");
 }
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn a_set_that_panics_when_it_is_read_is_an_error() {
-    panics_end_the_epoch("bytes");
+    panics_end_the_epoch(&["bytes"], "faulty 5");
 }
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn a_set_that_panics_when_asked_for_objects_is_an_error() {
-    panics_end_the_epoch("objects");
+    panics_end_the_epoch(&["objects"], "faulty 5");
 }
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn a_set_that_panics_when_asked_for_a_label_is_an_error() {
-    panics_end_the_epoch("label");
+    panics_end_the_epoch(&["label"], "faulty 5");
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_set_that_panics_when_asked_for_a_name_does_without() {
+    panics_end_the_epoch(&["bytes", "name"], "image 5 of the set");
+}
+
+/// The image before it is damaged, so that it is the first that is tried in its place, and then has a place of its own.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn an_image_whose_set_panics_is_not_what_replaces_another() {
+    let device = Device::new(0).unwrap();
+    let plain = config(Augmentation::cifar_evaluation(32));
+    let replacing = LoaderConfig { damaged: OnDamaged::Replace, ..plain };
+    let set = Faulty { damaged: Some(FAULTY - 1), ..Faulty::new(&["label"]) };
+    let loader = in_order(&device, set, replacing);
+    let batches = epoch(&loader, 0);
+    assert_eq!(batches[1].indices, [6, 6, 6, 7]);
+    assert_eq!(batches[1].labels, [6, 6, 6, 7]);
+    let damaged: Vec<_> =
+        loader.damaged().into_iter().map(|(path, what)| (path, what.contains("panicked"))).collect();
+    assert_eq!(damaged, [("faulty 4".into(), false), ("faulty 5".into(), true)]);
 }
 
 #[test]
@@ -188,7 +216,7 @@ fn an_image_whose_set_panics_can_be_skipped() {
     let device = Device::new(0).unwrap();
     let plain = config(Augmentation::cifar_evaluation(32));
     let skipping = LoaderConfig { damaged: OnDamaged::Skip, ..plain };
-    let loader = in_order(&device, Faulty::new("bytes"), skipping);
+    let loader = in_order(&device, Faulty::new(&["bytes"]), skipping);
     let batches = epoch(&loader, 0);
     assert_eq!(batches[1].valid, [true, false, true, true]);
     assert_eq!(loader.statistics().damaged, 1);
