@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode};
+use ocelli::cuda::Stream;
 use ocelli::{DType, Device};
 
 use ceiling::Ceilings;
 pub(crate) use program::Program;
+use program::Replay;
 use results::{Results, Row};
 
 /// Samples a case; the median is reported.
@@ -69,28 +71,65 @@ pub(crate) fn run(name: &'static str, body: impl FnOnce(&mut Bench) -> Result<()
     bench.results.finish(&bench.device, &bench.ceilings)
 }
 
+/// Work that is submitted again and again.
+pub(crate) trait Submit {
+    /// Enqueues it.
+    fn submit(&mut self) -> Result<()>;
+
+    /// Where it is enqueued.
+    fn stream(&self) -> Result<Stream>;
+
+    /// How many launches that was.
+    fn launches(&self) -> Result<usize>;
+}
+
+impl Submit for Replay {
+    fn submit(&mut self) -> Result<()> {
+        self.launch()
+    }
+
+    fn stream(&self) -> Result<Stream> {
+        Ok(self.gpu()?.cuda().stream().clone())
+    }
+
+    fn launches(&self) -> Result<usize> {
+        Ok(self.gpu()?.report().last().map_or(0, |plan| plan.launches.len()))
+    }
+}
+
 impl Bench {
     /// Times a program, unless criterion's filter leaves it out.
     pub(crate) fn case(&mut self, case: Case, program: Program) -> Result<()> {
         let (bytes, copies) = (program.bytes(), program.copies());
+        // A device of its own, so that the case's memory goes when the case is done.
+        self.time(case, bytes, copies, || program.prepare(&Device::new(0)?))
+    }
+
+    /// Times work, unless criterion's filter leaves it out. What is submitted at once is the case so many times over, each
+    /// of which moves so many bytes.
+    pub(crate) fn time<W: Submit>(
+        &mut self,
+        case: Case,
+        bytes: f64,
+        copies: usize,
+        prepare: impl Fn() -> Result<W>,
+    ) -> Result<()> {
         let mut prepared = None;
         let mut samples = Vec::new();
         let mut failure = None;
         let mut time = |iterations: u64| -> Result<Duration> {
-            let replay = match &prepared {
-                Some(replay) => replay,
-                // A device of its own, so that the case's memory goes when the case is done.
-                None => prepared.insert(program.prepare(&Device::new(0)?)?),
+            let work = match &mut prepared {
+                Some(work) => work,
+                none => none.insert(prepare()?),
             };
-            let stream = replay.gpu()?.cuda().stream();
-            // One replay runs all copies of the program.
-            let replays = iterations.div_ceil(copies as u64);
+            let stream = work.stream()?;
+            let times = iterations.div_ceil(copies as u64);
             let start = stream.record_timed()?;
-            for _ in 0..replays {
-                replay.launch()?;
+            for _ in 0..times {
+                work.submit()?;
             }
             let milliseconds =
-                f64::from(stream.record_timed()?.elapsed_ms(&start)?) / (replays * copies as u64) as f64;
+                f64::from(stream.record_timed()?.elapsed_ms(&start)?) / (times * copies as u64) as f64;
             samples.push(milliseconds);
             Ok(Duration::from_secs_f64(milliseconds * 1e-3 * iterations as f64))
         };
@@ -115,8 +154,8 @@ impl Bench {
             );
         }
         let measured = samples.split_off(samples.len().saturating_sub(SAMPLES));
-        if let (Some(milliseconds), Some(replay)) = (median(measured), &prepared) {
-            let launches = replay.gpu()?.report().last().map_or(0, |plan| plan.launches.len()) / copies;
+        if let (Some(milliseconds), Some(work)) = (median(measured), &prepared) {
+            let launches = work.launches()? / copies;
             let row = Row::new(&case, milliseconds, bytes, launches, &self.ceilings);
             println!("{row}");
             self.results.push(row);

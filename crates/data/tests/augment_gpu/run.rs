@@ -98,19 +98,6 @@ pub(crate) fn run(output: &Output, canvas: Size, places: u32, images: &[(Drawn, 
     numbers(&staged.result.contents(&staged.device), output.dtype)
 }
 
-/// How long the GPU takes for a batch, milliseconds, on the mean of many in turn.
-pub(crate) fn milliseconds(output: &Output, canvas: Size, images: &[(Drawn, Stored)]) -> f32 {
-    const TIMES: u16 = 50;
-    let staged = stage(output, canvas, images.len() as u32, images);
-    let stream = staged.device.stream();
-    (0..5).for_each(|_| staged.launch());
-    let start = stream.record_timed().unwrap();
-    (0..TIMES).for_each(|_| staged.launch());
-    let end = stream.record_timed().unwrap();
-    end.synchronize().unwrap();
-    end.elapsed_ms(&start).unwrap() / f32::from(TIMES)
-}
-
 /// Elements as single precision.
 fn numbers(bytes: &[u8], dtype: Element) -> Vec<f32> {
     let halves = bytes.as_chunks().0.iter().map(|bytes| u16::from_ne_bytes(*bytes));
