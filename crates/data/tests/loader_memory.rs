@@ -3,26 +3,9 @@
 
 mod support;
 
-use std::time::Duration;
-
 use ocelli_cuda::Device;
-use ocelli_data::augment::Augmentation;
 use ocelli_data::loader::LoaderConfig;
-use support::{Copied, epoch, in_order, levels, mixed, within};
-
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn config(batch: usize, prefetch: usize) -> LoaderConfig {
-    LoaderConfig {
-        batch,
-        prefetch,
-        augmentation: Augmentation::imagenet_training(64),
-        output: levels(),
-        workers: 3,
-        ..LoaderConfig::default()
-    }
-}
+use support::{Copied, LIMIT, epoch, in_order, mixed, training, within};
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
@@ -32,7 +15,7 @@ fn epochs_left_early_end_at_once_and_give_their_memory_back() {
     let mut free = usize::MAX;
     for round in 0..20 {
         let loader =
-            in_order(&device, files.folder(), LoaderConfig { decoded_cache: 1 << 20, ..config(2, 2) });
+            in_order(&device, files.folder(), LoaderConfig { decoded_cache: 1 << 20, ..training(2, 2) });
         // All of it at first, so that everything has been allocated once.
         let taken = if round < 5 { 7 } else { round % 7 };
         let batches = loader.epoch(round as u64).unwrap();
@@ -65,7 +48,7 @@ fn epochs_left_early_end_at_once_and_give_their_memory_back() {
 fn a_batch_may_be_kept_when_all_else_is_gone() {
     let device = Device::new(0).unwrap();
     let files = mixed();
-    let loader = in_order(&device, files.folder(), config(7, 2));
+    let loader = in_order(&device, files.folder(), training(7, 2));
     let expected = epoch(&loader, 0);
     let mut batches = loader.epoch(0).unwrap();
     let batch = batches.next().unwrap().unwrap();
@@ -91,7 +74,7 @@ fn resident() -> usize {
 fn a_thousand_batches_take_no_more_memory_than_a_hundred() {
     let device = Device::new(0).unwrap();
     let files = mixed();
-    let loader = in_order(&device, files.folder(), config(2, 3));
+    let loader = in_order(&device, files.folder(), training(2, 3));
     let (mut batches, mut first) = (0, None);
     for number in 0.. {
         for batch in loader.epoch(number).unwrap() {

@@ -1,7 +1,6 @@
 //! Files that cannot be decoded, among others that can.
 
 use std::fs;
-use std::time::Duration;
 
 use ocelli_cuda::Device;
 use ocelli_data::augment::Augmentation;
@@ -11,10 +10,8 @@ use ocelli_data::loader::{LoaderConfig, OnDamaged};
 use ocelli_data::{Error, IGNORED};
 
 use crate::files::{CMYK, frame};
-use crate::support::{Copied, Files, epoch, in_order, jpeg, levels, picture, png, within};
+use crate::support::{Copied, Files, LIMIT, epoch, in_order, jpeg, levels, picture, png, within};
 
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(120);
 /// Which file of a set is bad, by its number.
 const BAD: usize = 3;
 

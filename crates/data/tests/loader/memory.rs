@@ -6,24 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use ocelli_cuda::Device;
-use ocelli_data::augment::Augmentation;
-use ocelli_data::loader::LoaderConfig;
 
-use crate::support::{Copied, bytes, epoch, in_order, levels, lossless, mixed, rest, within};
-
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn config(batch: usize, prefetch: usize) -> LoaderConfig {
-    LoaderConfig {
-        batch,
-        prefetch,
-        augmentation: Augmentation::imagenet_training(64),
-        output: levels(),
-        workers: 3,
-        ..LoaderConfig::default()
-    }
-}
+use crate::support::{Copied, LIMIT, bytes, epoch, in_order, lossless, mixed, rest, training, within};
 
 /// The loader goes on with another epoch as if nothing had been.
 #[test]
@@ -31,8 +15,8 @@ fn config(batch: usize, prefetch: usize) -> LoaderConfig {
 fn an_epoch_left_early_leaves_nothing_behind() {
     let device = Device::new(0).unwrap();
     let files = mixed();
-    let expected = epoch(&in_order(&device, files.folder(), config(2, 1)), 0);
-    let loader = in_order(&device, files.folder(), config(2, 1));
+    let expected = epoch(&in_order(&device, files.folder(), training(2, 1)), 0);
+    let loader = in_order(&device, files.folder(), training(2, 1));
     for taken in [0, 1, 3, 7] {
         let mut batches = loader.epoch(1).unwrap();
         for _ in 0..taken {
@@ -48,8 +32,8 @@ fn an_epoch_left_early_leaves_nothing_behind() {
 fn held_batches_stop_the_loader_until_one_is_dropped_and_do_not_change() {
     let device = Device::new(0).unwrap();
     let files = lossless(40);
-    let expected = epoch(&in_order(&device, files.folder(), config(4, 1)), 0);
-    let loader = in_order(&device, files.folder(), config(4, 1));
+    let expected = epoch(&in_order(&device, files.folder(), training(4, 1)), 0);
+    let loader = in_order(&device, files.folder(), training(4, 1));
     let mut batches = loader.epoch(0).unwrap();
     let first = batches.next().unwrap().unwrap();
     let second = batches.next().unwrap().unwrap();

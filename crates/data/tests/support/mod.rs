@@ -18,7 +18,7 @@ use half::{bf16, f16};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageFormat, Rgb as Pixel, RgbImage};
 use ocelli_cuda::Device;
-use ocelli_data::augment::{Element, Output, host};
+use ocelli_data::augment::{Augmentation, Element, Output, host};
 use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::loader::{Batch, Batches, Loader, LoaderConfig};
 use ocelli_data::sampler::{Sampler, State};
@@ -166,6 +166,21 @@ impl Encoded for WithObjects {
 
     fn name(&self, index: usize) -> PathBuf {
         self.0.name(index)
+    }
+}
+
+/// Far longer than anything here takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Batches of small crops, so many ahead, as levels.
+pub(crate) fn training(batch: usize, prefetch: usize) -> LoaderConfig {
+    LoaderConfig {
+        batch,
+        prefetch,
+        augmentation: Augmentation::imagenet_training(64),
+        output: levels(),
+        workers: 3,
+        ..LoaderConfig::default()
     }
 }
 
