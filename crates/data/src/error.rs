@@ -62,6 +62,15 @@ pub enum Error {
         what: String,
     },
 
+    /// A loader found no image that could take the place of a damaged one.
+    #[error("{source}; of the {tried} images after it none can take its place")]
+    NoReplacement {
+        /// How many images were tried.
+        tried: usize,
+        /// What is wrong with the image.
+        source: Box<Error>,
+    },
+
     /// A directory that should hold a folder for each class holds none.
     #[error("there are no folders in {}: it should hold one for each class, with its images", directory.display())]
     NoClasses {

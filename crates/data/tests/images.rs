@@ -132,6 +132,27 @@ fn nested_folders_come_in_pytorchs_order() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_link_to_a_folder_that_it_is_in_is_an_error_and_others_are_followed() {
+    use std::os::unix::fs::symlink;
+
+    let directory = small_set();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("x.png"), "").unwrap();
+    symlink(elsewhere.path(), directory.path().join("ant/more")).unwrap();
+    symlink(elsewhere.path(), directory.path().join("ant/same")).unwrap();
+    let found = ImageFolder::open(directory.path()).unwrap();
+    let linked = found.samples().iter().filter(|sample| sample.path.ends_with("x.png")).count();
+    assert_eq!(linked, 2);
+    symlink(".", directory.path().join("ant/self")).unwrap();
+    let error = ImageFolder::open(directory.path()).unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("ant/self")), "{error}");
+    assert!(error.to_string().contains("leads back"), "{error}");
+    fs::remove_file(directory.path().join("ant/self")).unwrap();
+    assert_eq!(ImageFolder::open(directory.path()).unwrap().samples(), found.samples());
+}
+
+#[test]
 fn a_grey_image_counts_with_its_three_channels() {
     // 400 megabytes of grey, and three times as many in colour; nothing follows the header, which is enough.
     let error = Rgb::decode(b"P5\n20000 20000\n255\n", "x".as_ref()).unwrap_err();
@@ -157,5 +178,22 @@ fn a_file_of_4_gib_is_not_read() {
         [Rgb::read(&path).unwrap_err(), ImageFiles::new(vec![path.clone()]).bytes(0).map(drop).unwrap_err()]
     {
         assert!(matches!(&error, Error::Unfit { what, .. } if what.contains("4 GiB")), "{error}");
+    }
+}
+
+/// Against Pillow, whose pixels lie beside the files.
+#[test]
+fn files_in_other_colour_spaces_have_the_right_colours() {
+    for (name, file, expected) in [
+        ("cmyk", &include_bytes!("golden/jpeg/cmyk.jpg")[..], &include_bytes!("golden/jpeg/cmyk.png")[..]),
+        ("ycck", include_bytes!("golden/jpeg/ycck.jpg"), include_bytes!("golden/jpeg/ycck.png")),
+        ("rgb", include_bytes!("golden/jpeg/rgb.jpg"), include_bytes!("golden/jpeg/rgb.png")),
+    ] {
+        let found = Rgb::decode(file, name.as_ref()).unwrap();
+        let expected = Rgb::decode(expected, "golden".as_ref()).unwrap();
+        assert_eq!((found.width, found.height), (expected.width, expected.height));
+        let most = found.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).max();
+        // Decoders round each in its way.
+        assert!(most.unwrap() <= 2, "{name}: {most:?}");
     }
 }

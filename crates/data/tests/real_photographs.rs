@@ -11,10 +11,10 @@ use std::{env, fs};
 
 use ocelli_cuda::Device;
 use ocelli_data::Encoded;
-use ocelli_data::augment::{Augmentation, Element, Geometry, Output};
+use ocelli_data::augment::{Augmentation, Element, Geometry, Interpolation, Output};
 use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::jpeg::{Header, Route};
-use ocelli_data::loader::{LoaderConfig, Statistics};
+use ocelli_data::loader::{DecodedForm, LoaderConfig, Statistics};
 use support::{Memory, compare, elements, in_order, levels};
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ fn samples_are_of_the_places_that_the_rule_draws() {
 }
 
 /// Loads photographs, unscaled, and measures those that go the fastest way.
-fn measure(hardware_share: f32) -> (Distance, Statistics) {
+fn measure(hardware_share: f32, decoded: DecodedForm) -> (Distance, Statistics) {
     let (_directory, photographs) = photographs();
     let device = Device::new(0).unwrap();
     // Whole numbers up to 2048 are exact in half precision.
@@ -105,7 +105,8 @@ fn measure(hardware_share: f32) -> (Distance, Statistics) {
     // An image smaller than what is taken of it lies at the top left, as it is.
     let geometry = Geometry::PaddedCrop { height: SIDE, width: SIDE, padding: 0, cutout: 0 };
     let augmentation = Augmentation::only(geometry);
-    let config = LoaderConfig { batch: 8, augmentation, output, hardware_share, ..LoaderConfig::default() };
+    let config =
+        LoaderConfig { batch: 8, augmentation, output, hardware_share, decoded, ..LoaderConfig::default() };
     let set = in_memory(&photographs);
     let fastest: Vec<bool> = (0..set.len())
         .map(|index| Header::parse(&set.bytes(index).unwrap()).unwrap().route() == Route::Hardware)
@@ -133,14 +134,14 @@ fn measure(hardware_share: f32) -> (Distance, Statistics) {
         }
     }
     assert_eq!(distance.count, fastest.iter().filter(|&&fastest| fastest).count() * EACH * 3);
-    println!("a share of {hardware_share}: {distance:?}, mean {}", distance.mean());
+    println!("a share of {hardware_share}, {decoded:?}: {distance:?}, mean {}", distance.mean());
     (distance, loader.statistics())
 }
 
 #[test]
 #[cfg_attr(not(all(ocelli_gpu, ocelli_test_data)), ignore = "needs an NVIDIA GPU and OCELLI_TEST_DATA")]
 fn the_engines_decode_what_libjpeg_turbo_decodes() {
-    let (distance, statistics) = measure(1.0);
+    let (distance, statistics) = measure(1.0, DecodedForm::Rgb);
     assert_eq!((statistics.images(), statistics.damaged), (167, 0));
     // A GPU without engines decodes by CUDA.
     let most = if statistics.hardware > 0 { 2.0 } else { 3.0 };
@@ -150,8 +151,20 @@ fn the_engines_decode_what_libjpeg_turbo_decodes() {
 
 #[test]
 #[cfg_attr(not(all(ocelli_gpu, ocelli_test_data)), ignore = "needs an NVIDIA GPU and OCELLI_TEST_DATA")]
+fn the_engines_planes_become_libjpeg_turbos_pixels_to_the_bit() {
+    let (distance, statistics) = measure(1.0, DecodedForm::Planes);
+    assert_eq!((statistics.images(), statistics.damaged), (167, 0));
+    // A GPU without engines decodes by CUDA, which makes no planes here.
+    let most = if statistics.hardware > 0 { 0.0 } else { 3.0 };
+    // A hair's breadth: 1 / 255 is not exact, nor is half precision.
+    assert!(distance.most <= most + 0.01, "{distance:?}");
+    assert!(distance.count > 100 * EACH * 3, "{distance:?}");
+}
+
+#[test]
+#[cfg_attr(not(all(ocelli_gpu, ocelli_test_data)), ignore = "needs an NVIDIA GPU and OCELLI_TEST_DATA")]
 fn cuda_decodes_what_libjpeg_turbo_decodes() {
-    let (distance, statistics) = measure(0.0);
+    let (distance, statistics) = measure(0.0, DecodedForm::Rgb);
     assert_eq!((statistics.images(), statistics.damaged, statistics.hardware), (167, 0, 0));
     // Measured: three levels in 3 of 100,000 pixels, otherwise no more than two.
     assert!(distance.most <= 3.0 && distance.mean() < 0.5, "{distance:?}, mean {}", distance.mean());
@@ -171,9 +184,12 @@ fn photographs_are_scaled_as_on_the_host() {
     // The host takes its time.
     let files: Vec<Vec<u8>> = photographs.iter().step_by(9).map(pixmap).collect();
     let set = || Memory(files.clone());
-    for (augmentation, epochs) in
-        [(Augmentation::imagenet_evaluation(224), 1), (Augmentation::imagenet_training(224), 5)]
-    {
+    let bicubic = Interpolation::Bicubic;
+    for (augmentation, epochs) in [
+        (Augmentation::imagenet_evaluation(224), 1),
+        (Augmentation::imagenet_training(224), 5),
+        (Augmentation { interpolation: bicubic, ..Augmentation::imagenet_training(224) }, 2),
+    ] {
         let config = LoaderConfig { batch: 8, augmentation, output: levels(), ..LoaderConfig::default() };
         let loader = in_order(&device, set(), config);
         for epoch in 0..epochs {

@@ -66,13 +66,13 @@ fn check(found: &Survey, bytes: u64) {
     assert!((sizes.width.mean - 268.0 / 6.0).abs() < 1e-9);
     assert_eq!((sizes.height.least, sizes.height.median, sizes.height.largest), (5, 30.0, 91));
     assert_eq!((found.grey, found.rotated), (2, 1));
-    assert_eq!((&found.qualities, found.unknown_quality), (&counts(&[(75, 3), (90, 1)]), 0));
+    assert_eq!((&found.qualities, found.no_quality), (&counts(&[(75, 3), (90, 1)]), 0));
     assert_eq!(found.subsamplings.values().sum::<usize>(), 4);
     assert_eq!(found.subsamplings["grey"], 1);
     assert_eq!(found.processes, counts(&[("baseline", 4)]));
     assert_eq!((found.decoders.engines, found.decoders.cuda.len()), (3, 0));
     let host: Vec<_> = found.decoders.host.iter().map(|(reason, &count)| (&**reason, count)).collect();
-    assert_eq!(host, [("the file has no end", 1), ("the format png", 2)]);
+    assert_eq!(host, [("a scan without an end", 1), ("the format png", 2)]);
 
     let faults: Vec<_> =
         found.faults.iter().map(|fault| fault.path.file_name().unwrap().to_str().unwrap()).collect();
@@ -108,7 +108,7 @@ fn headers_tell_what_a_set_consists_of() {
 }
 
 #[test]
-fn a_progressive_file_is_for_cuda_and_odd_tables_have_no_quality() {
+fn a_progressive_file_is_for_cuda_and_odd_tables_are_near_a_quality() {
     let directory = tempfile::tempdir().unwrap();
     let mut odd = jpeg(75, [16, 16], 0);
     let table = odd.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
@@ -116,7 +116,8 @@ fn a_progressive_file_is_for_cuda_and_odd_tables_have_no_quality() {
     save(directory.path(), "a/0.jpg", &progressive());
     save(directory.path(), "a/1.jpg", &odd);
     let found = survey(&folder(directory.path()), &HEADERS, |_| ()).unwrap();
-    assert_eq!((found.unknown_quality, found.qualities), (1, counts(&[(60, 1)])));
+    assert!(found.to_string().contains("60: 1, about 75: 1"), "{found}");
+    assert_eq!((found.nearest_qualities, found.qualities), (counts(&[(75, 1)]), counts(&[(60, 1)])));
     assert_eq!(found.processes, counts(&[("baseline", 1), ("progressive", 1)]));
     let cuda: Vec<_> = found.decoders.cuda.into_iter().collect();
     assert_eq!(cuda, [("the progressive process".to_owned(), 1)]);

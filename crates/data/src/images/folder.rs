@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::files::read_file;
 use crate::encoded::{Encoded, IGNORED};
@@ -35,8 +35,8 @@ impl ImageFolder {
     /// Lists the images of a directory. None is opened.
     ///
     /// # Errors
-    /// [`Error::Io`] where a directory cannot be read, [`Error::NoClasses`] where there are no folders in it,
-    /// [`Error::EmptyClass`] where a folder holds no image.
+    /// [`Error::Io`] where a directory cannot be read, or a link in it leads back to a directory that it is in;
+    /// [`Error::NoClasses`] where there are no folders in it, [`Error::EmptyClass`] where a folder holds no image.
     pub fn open(directory: &Path) -> Result<ImageFolder> {
         let mut folders: Vec<PathBuf> =
             entries(directory)?.into_iter().filter(|path| path.is_dir()).collect();
@@ -48,7 +48,7 @@ impl ImageFolder {
         for (label, folder) in (0i32..).zip(folders) {
             let before = samples.len();
             let mut paths = Vec::new();
-            find_images(&folder, &mut paths)?;
+            find_images(&folder, &mut Vec::new(), &mut paths)?;
             // As texts, in which `a-b` comes before `a/b`, and not part by part.
             paths.sort_by(|a, b| in_folder(a).cmp(&in_folder(b)));
             samples.extend(paths.into_iter().map(|path| Sample { path, label }));
@@ -117,15 +117,24 @@ fn in_folder(path: &Path) -> (Option<&OsStr>, Option<&OsStr>) {
     (path.parent().map(Path::as_os_str), path.file_name())
 }
 
-/// Appends the images in a folder and in those below it.
-fn find_images(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+/// Appends the images in a folder and in those below it. `above` are the folders that it is in, as they are without links:
+/// a link back to one of them would have every image come again and again.
+fn find_images(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<PathBuf>) -> Result<()> {
+    let unreadable = |source| Error::Io { action: "list", path: folder.into(), source };
+    let real = fs::canonicalize(folder).map_err(unreadable)?;
+    if above.contains(&real) {
+        let what = format!("the link leads back to {}, which it is in: remove it", real.display());
+        return Err(unreadable(io::Error::other(what)));
+    }
+    above.push(real);
     for path in entries(folder)? {
         let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
         if extension.is_some_and(|extension| EXTENSIONS.contains(&&*extension)) && path.is_file() {
             found.push(path);
         } else if path.is_dir() {
-            find_images(&path, found)?;
+            find_images(&path, above, found)?;
         }
     }
+    above.pop();
     Ok(())
 }

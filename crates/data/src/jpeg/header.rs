@@ -124,6 +124,9 @@ pub struct Header {
     /// tables: the example tables of T.81, K.1, scaled by it, the one for luminance for the first component and either
     /// of both for the others. `None` where no quality does.
     pub quality: Option<u8>,
+    /// The quality whose tables are nearest to the file's: [`quality`](Header::quality), where there is one. `None` for a
+    /// file without losses, or without tables.
+    pub nearest_quality: Option<u8>,
     components: [Component; MAX_COMPONENTS],
     count: usize,
 }
@@ -363,12 +366,13 @@ impl Found {
         }
     }
 
-    fn quality(&self, frame: &Frame) -> Option<u8> {
+    /// The quantisation tables of the frame's components, if all are there.
+    fn tables(&self, frame: &Frame) -> Option<[Table; MAX_COMPONENTS]> {
         let mut tables = [Table { wide: false, values: [0; 64] }; MAX_COMPONENTS];
         for (table, component) in tables.iter_mut().zip(frame.components()) {
             *table = self.tables.get(usize::from(component.table)).copied().flatten()?;
         }
-        quality::quality(tables.get(..frame.count)?)
+        Some(tables)
     }
 
     fn header(
@@ -384,6 +388,9 @@ impl Found {
             Some(_) => Process::Hierarchical,
             None => frame.process(),
         };
+        let tables = self.tables(&frame).filter(|_| process != Process::Lossless);
+        let tables = tables.as_ref().and_then(|tables| tables.get(..frame.count));
+        let quality = tables.and_then(quality::quality);
         Ok(Header {
             width: size.width,
             height: size.height,
@@ -397,7 +404,8 @@ impl Found {
             interleaved,
             scans,
             complete,
-            quality: if process == Process::Lossless { None } else { self.quality(&frame) },
+            quality,
+            nearest_quality: quality.or_else(|| tables.and_then(quality::nearest_quality)),
             components: frame.components,
             count: frame.count,
         })

@@ -5,7 +5,7 @@
 //! 16 bits to 1..=32767), with `s = 5000 / quality` below 50 and `s = 200 - 2 * quality` from there on. This is undone
 //! exactly: the quality is the one that makes the first component's table out of the example for luminance, and each
 //! other component's out of either example. Where there is none, as in files of encoders with tables of their own, or
-//! with a quality of its own for chrominance, the quality is `None`.
+//! with a quality of its own for chrominance, the quality is `None`, and the nearest one an estimate.
 
 /// Values in zigzag order, as in files.
 pub(super) type Values = [u16; 64];
@@ -82,6 +82,23 @@ pub(super) fn quality(tables: &[Table]) -> Option<u8> {
     (1..=100).find(|&quality| fits(quality))
 }
 
+/// The quality whose tables are nearest: the squares of the differences of all divisors have the least sum, where each
+/// component but the first may have either example. The higher one of two.
+pub(super) fn nearest_quality(tables: &[Table]) -> Option<u8> {
+    let (first, others) = tables.split_first()?;
+    let distance = |quality: u8| -> u64 {
+        let either = |table| distance(table, &CHROMINANCE, quality).min(distance(table, &LUMINANCE, quality));
+        distance(first, &LUMINANCE, quality) + others.iter().map(either).sum::<u64>()
+    };
+    (1..=100).rev().min_by_key(|&quality| distance(quality))
+}
+
+/// The squares of the differences of a table's divisors from an example's, scaled.
+fn distance(table: &Table, example: &[u16; 64], quality: u8) -> u64 {
+    let scaled = ZIGZAG.iter().map(|&place| scaled(example[place], quality, table.wide));
+    scaled.zip(&table.values).map(|(scaled, &value)| u64::from(scaled.abs_diff(value)).pow(2)).sum()
+}
+
 fn is_scaled(table: &Table, example: &[u16; 64], quality: u8) -> bool {
     ZIGZAG
         .iter()
@@ -123,6 +140,7 @@ mod tests {
                 assert_eq!(quality(&[luminance]), Some(value));
                 assert_eq!(quality(&[luminance, chrominance, chrominance]), Some(value));
                 assert_eq!(quality(&[luminance; 3]), Some(value));
+                assert_eq!(nearest_quality(&[luminance, chrominance, chrominance]), Some(value));
             }
         }
         assert_eq!(quality(&[table(&LUMINANCE, 50, false)]), Some(50));
@@ -139,5 +157,18 @@ mod tests {
         assert_eq!(quality(&[table(&CHROMINANCE, 75, false)]), None);
         assert_eq!(quality(&[table(&LUMINANCE, 75, false), table(&CHROMINANCE, 80, false)]), None);
         assert_eq!(quality(&[Table { wide: false, values: [0; 64] }]), None);
+    }
+
+    #[test]
+    fn other_tables_are_near_some_quality() {
+        let mut other = table(&LUMINANCE, 75, false);
+        other.values[63] += 1;
+        assert_eq!(nearest_quality(&[other]), Some(75));
+        // Between the two of them.
+        let mixed = [table(&LUMINANCE, 70, false), table(&CHROMINANCE, 90, false)];
+        assert!(nearest_quality(&mixed).is_some_and(|quality| (71..90).contains(&quality)), "{mixed:?}");
+        // A flat table, as some encoders have for their best.
+        assert_eq!(nearest_quality(&[Table { wide: false, values: [1; 64] }]), Some(100));
+        assert_eq!(nearest_quality(&[]), None);
     }
 }

@@ -38,7 +38,7 @@ pub enum Reason {
 impl Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Reason::Incomplete => formatter.write_str("the file has no end"),
+            Reason::Incomplete => formatter.write_str("a scan without an end"),
             Reason::Process(process) => formatter.write_str(match process {
                 Process::Baseline => "the baseline process",
                 Process::Extended => "the extended sequential process",

@@ -16,6 +16,8 @@ pub(super) struct Assembly<T> {
     end: usize,
     /// How many batches may be filled before the first of them is taken.
     ahead: usize,
+    /// How many bytes may lie in places before batches behind the first are filled, too.
+    bytes: usize,
     state: Mutex<State<T>>,
     filled: Condvar,
     room: Condvar,
@@ -28,6 +30,8 @@ struct State<T> {
     /// The batch that is taken next.
     wanted: usize,
     making: BTreeMap<usize, Making<T>>,
+    /// What lies in places.
+    bytes: usize,
     stopped: bool,
 }
 
@@ -35,14 +39,17 @@ struct State<T> {
 struct Making<T> {
     places: Vec<Option<T>>,
     missing: usize,
+    bytes: usize,
 }
 
 impl<T> Assembly<T> {
-    /// For batches of `size` places, from `first` up to, not including, `end`.
-    pub(super) fn new(size: usize, first: usize, end: usize, ahead: usize) -> Assembly<T> {
-        let state = State { next: (first, 0), wanted: first, making: BTreeMap::new(), stopped: false };
+    /// For batches of `size` places, from `first` up to, not including, `end`; `ahead` of them may be filled at once, those
+    /// behind the first only while fewer than so many bytes lie in places.
+    pub(super) fn new(size: usize, first: usize, end: usize, ahead: usize, bytes: usize) -> Assembly<T> {
+        let state =
+            State { next: (first, 0), wanted: first, making: BTreeMap::new(), bytes: 0, stopped: false };
         let (filled, room) = (Condvar::new(), Condvar::new());
-        Assembly { size, end, ahead: ahead.max(1), state: Mutex::new(state), filled, room }
+        Assembly { size, end, ahead: ahead.max(1), bytes, state: Mutex::new(state), filled, room }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -57,7 +64,9 @@ impl<T> Assembly<T> {
             if state.stopped || batch >= self.end {
                 return None;
             }
-            if batch < state.wanted + self.ahead {
+            // The first is filled whatever it takes: nothing else would make room.
+            let is_first = batch == state.wanted;
+            if is_first || batch < state.wanted + self.ahead && state.bytes < self.bytes {
                 let end = (start + CHUNK).min(self.size);
                 state.next = if end == self.size { (batch + 1, 0) } else { (batch, end) };
                 return Some((batch, start..end));
@@ -66,14 +75,14 @@ impl<T> Assembly<T> {
         }
     }
 
-    /// Fills places of a batch from `start` on.
-    pub(super) fn fill(&self, batch: usize, start: usize, contents: Vec<T>) {
+    /// Fills places of a batch from `start` on, with so many bytes.
+    pub(super) fn fill(&self, batch: usize, start: usize, contents: Vec<T>, bytes: usize) {
         let mut state = self.state();
         let size = self.size;
-        let making = state
-            .making
-            .entry(batch)
-            .or_insert_with(|| Making { places: (0..size).map(|_| None).collect(), missing: size });
+        state.bytes += bytes;
+        let empty = || Making { places: (0..size).map(|_| None).collect(), missing: size, bytes: 0 };
+        let making = state.making.entry(batch).or_insert_with(empty);
+        making.bytes += bytes;
         for (place, content) in making.places.iter_mut().skip(start).zip(contents) {
             making.missing -= usize::from(place.is_none());
             *place = Some(content);
@@ -93,11 +102,12 @@ impl<T> Assembly<T> {
                 return None;
             }
             if state.making.get(&batch).is_some_and(|making| making.missing == 0) {
-                let places = state.making.remove(&batch).map(|making| making.places).unwrap_or_default();
+                let making = state.making.remove(&batch)?;
+                state.bytes -= making.bytes;
                 state.wanted += 1;
                 drop(state);
                 self.room.notify_all();
-                return Some((batch, places.into_iter().flatten().collect()));
+                return Some((batch, making.places.into_iter().flatten().collect()));
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -120,13 +130,13 @@ mod tests {
 
     #[test]
     fn batches_come_whole_and_in_order_whoever_fills_them() {
-        let assembly = Assembly::new(10, 3, 20, 2);
+        let assembly = Assembly::new(10, 3, 20, 2, 100);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     while let Some((batch, places)) = assembly.claim() {
                         let contents = places.clone().map(|place| (batch, place)).collect();
-                        assembly.fill(batch, places.start, contents);
+                        assembly.fill(batch, places.start, contents, 30);
                     }
                 });
             }
@@ -141,14 +151,14 @@ mod tests {
 
     #[test]
     fn workers_do_not_run_ahead_further_than_allowed() {
-        let assembly = Assembly::new(4, 0, 100, 2);
+        let assembly = Assembly::new(4, 0, 100, 2, usize::MAX);
         assert_eq!(assembly.claim(), Some((0, 0..4)));
         assert_eq!(assembly.claim(), Some((1, 0..4)));
         thread::scope(|scope| {
             let third = scope.spawn(|| assembly.claim());
             thread::sleep(Duration::from_millis(30));
             assert!(!third.is_finished());
-            assembly.fill(0, 0, vec![(); 4]);
+            assembly.fill(0, 0, vec![(); 4], 0);
             assert!(assembly.take().is_some());
             assert_eq!(third.join().unwrap(), Some((2, 0..4)));
             let waiting = scope.spawn(|| assembly.take().is_none());
@@ -156,5 +166,26 @@ mod tests {
             assert!(waiting.join().unwrap());
             assert!(assembly.claim().is_none());
         });
+    }
+
+    #[test]
+    fn what_lies_ahead_is_bounded_by_bytes_and_the_first_batch_is_not() {
+        let assembly = Assembly::new(8, 0, 100, 3, 1000);
+        assert_eq!(assembly.claim(), Some((0, 0..4)));
+        assembly.fill(0, 0, vec![(); 4], 5000);
+        // However much it is.
+        assert_eq!(assembly.claim(), Some((0, 4..8)));
+        thread::scope(|scope| {
+            let ahead = scope.spawn(|| assembly.claim());
+            thread::sleep(Duration::from_millis(30));
+            assert!(!ahead.is_finished(), "5000 bytes lie there");
+            assembly.fill(0, 4, vec![(); 4], 700);
+            assert!(assembly.take().is_some());
+            // That has made room, and the next batch is the first.
+            assert_eq!(ahead.join().unwrap(), Some((1, 0..4)));
+        });
+        assembly.fill(1, 0, vec![(); 4], 999);
+        assert_eq!(assembly.claim(), Some((1, 4..8)));
+        assert_eq!(assembly.claim(), Some((2, 0..4)));
     }
 }

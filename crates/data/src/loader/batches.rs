@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Batches that are read and looked at before they can be decoded.
 const AHEAD: usize = 2;
+/// Bytes of images that may lie there before all but the next batch wait.
+const AHEAD_BYTES: usize = 1 << 30;
 
 /// The batches of an epoch, in order, made ahead by threads that end with it.
 pub struct Batches {
@@ -43,7 +45,7 @@ impl Batches {
         let work = Arc::new(Work {
             kept: Arc::clone(kept),
             epoch,
-            assembly: Assembly::new(config.batch, first, end, AHEAD),
+            assembly: Assembly::new(config.batch, first, end, AHEAD, AHEAD_BYTES),
             ring: Ring::new(&shared.device, shared.consumer.stream(), config.prefetch.max(1) + 1)?,
         });
         let (sender, made) = channel();
@@ -135,8 +137,9 @@ fn prepare(shared: &Arc<Shared>, work: &Work) {
                 None => Ok(Place::Empty),
             }
         };
-        let contents = places.map(fill).collect();
-        work.assembly.fill(batch, start, contents);
+        let contents: Vec<Result<Place>> = places.map(fill).collect();
+        let bytes = contents.iter().flatten().map(Place::bytes).sum();
+        work.assembly.fill(batch, start, contents, bytes);
     }
     work.kept.keep_tools(worker.into_tools());
 }

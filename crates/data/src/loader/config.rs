@@ -10,7 +10,8 @@ pub enum OnDamaged {
     Fail,
     /// Its place in the batch is zero, labelled [`IGNORED`](crate::IGNORED), and not valid.
     Skip,
-    /// Another image takes its place: the next one by number that can be decoded.
+    /// Another image takes its place: the next one by number that can be decoded, of the next hundred; where there is none,
+    /// that is an error. Where the sizes of a batch differ, one that is larger than the others leaves the place empty.
     Replace,
 }
 
@@ -54,7 +55,8 @@ pub struct LoaderConfig {
     pub last: LastBatch,
     /// What happens when an image cannot be decoded.
     pub damaged: OnDamaged,
-    /// Seeds the augmentation. The order has its own seed, in the sampler.
+    /// Seeds the augmentation. The order has its own seed, in the sampler, and that is the one of a [`State`]: to resume a
+    /// run, this one has to be the same as well.
     pub seed: u64,
     /// Threads that read files, look at their headers, and decode what the GPU's engines do not take; 0 for as many as the
     /// machine runs at once.
@@ -75,7 +77,8 @@ pub struct LoaderConfig {
     /// Bytes of the GPU's memory in which decoded images are kept, until it is full: three for each pixel, or, in planes, one
     /// and a half for most.
     pub decoded_cache: usize,
-    /// The most pixels of an image. Headers are easily made to claim more than there is.
+    /// The most pixels of an image. Headers are easily made to claim more than there is. What is decoded on the host (CMYK,
+    /// PNG and others) has at most 178,956,970, 512 MiB, whatever is set here.
     pub max_pixels: u64,
 }
 

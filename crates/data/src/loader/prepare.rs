@@ -1,6 +1,5 @@
 //! What workers do for an image before the GPU has its turn: read it, see which decoder it fits, draw what becomes of it.
 
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -30,6 +29,16 @@ pub(super) enum Place {
     Damaged(DamagedImage),
     /// The epoch ended before.
     Empty,
+}
+
+impl Place {
+    /// What its pixels, or its file, take of page-locked and device memory.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Place::Image(image) => image.pixels.as_ref().map_or(0, Payload::bytes),
+            Place::Damaged(_) | Place::Empty => 0,
+        }
+    }
 }
 
 /// An image that is to be prepared.
@@ -75,6 +84,16 @@ pub(super) enum Payload {
 }
 
 impl Payload {
+    fn bytes(&self) -> usize {
+        match self {
+            Payload::Hardware { file, .. } => file.bytes().len(),
+            Payload::Device { memory, .. } => memory.len(),
+            Payload::Host(memory) => memory.len(),
+            // Bounded by its cache.
+            Payload::Cached(_) => 0,
+        }
+    }
+
     /// How the pixels lie in device memory.
     pub(super) fn layout(&self) -> Layout {
         match self {
@@ -159,7 +178,8 @@ impl Worker {
     fn replace(&mut self, wanted: Wanted, instead_of: InsteadOf) -> Result<Place> {
         let InsteadOf { damaged, tried } = instead_of;
         let samples = self.shared.sampler.samples();
-        for tried in tried + 1..=REPLACEMENTS.min(samples.saturating_sub(1)) {
+        let most = REPLACEMENTS.min(samples.saturating_sub(1));
+        for tried in tried + 1..=most {
             let other = (damaged.index + tried) % samples;
             match self.image(Wanted { index: other, ..wanted }) {
                 Ok(prepared) => {
@@ -171,7 +191,7 @@ impl Worker {
                 Err(error) => return Err(error),
             }
         }
-        Err(damaged.error)
+        Err(Error::NoReplacement { tried: most, source: Box::new(damaged.error) })
     }
 
     /// An image of the set. Sets may be anybody's, and a thread that ended early would be waited for without end: a panic
@@ -385,14 +405,38 @@ fn is_as_stated(frame: &Frame, image: ImageSize, subsampling: Subsampling) -> bo
 fn is_of_the_image(error: &Error) -> bool {
     match error {
         Error::Image { .. } | Error::Unfit { .. } | Error::Malformed { .. } => true,
-        Error::Io { source, .. } => matches!(
-            source.kind(),
-            ErrorKind::NotFound
-                | ErrorKind::PermissionDenied
-                | ErrorKind::IsADirectory
-                | ErrorKind::InvalidData
-                | ErrorKind::UnexpectedEof
-        ),
+        // Too many open files, of the process or of the system, are nobody's but ours.
+        Error::Io { source, .. } => !matches!(source.raw_os_error(), Some(ENFILE | EMFILE)),
         _ => false,
+    }
+}
+
+/// Too many open files of the system, and of the process: their numbers on Linux.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn whatever_keeps_a_file_from_being_read_is_its_own_fault_but_for_too_many_open_ones() {
+        let io_error = |source| Error::Io { action: "read", path: "image".into(), source };
+        // A folder whose place a file has taken, a folder, a file that is gone, a bad sector, a handle that a server forgot.
+        let executable = std::env::current_exe().unwrap();
+        for path in [executable.join("image.jpg"), executable.with_file_name("gone.jpg")] {
+            assert!(is_of_the_image(&io_error(File::open(path).unwrap_err())));
+        }
+        for number in [5, 21, 116] {
+            assert!(is_of_the_image(&io_error(io::Error::from_raw_os_error(number))), "{number}");
+        }
+        assert!(is_of_the_image(&io_error(io::ErrorKind::OutOfMemory.into())));
+        for number in [ENFILE, EMFILE] {
+            assert!(!is_of_the_image(&io_error(io::Error::from_raw_os_error(number))), "{number}");
+        }
+        assert!(!is_of_the_image(&Error::Setting { what: String::new() }));
     }
 }

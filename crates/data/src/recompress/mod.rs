@@ -1,4 +1,5 @@
-//! JPEG files of a set made smaller, by a lower quality, and never a higher one.
+//! JPEG files of a set made smaller, by a lower quality, and never a higher one (where no quality makes a file's tables, it
+//! is left alone, or judged by the nearest one).
 //!
 //! Files are decoded and encoded by nvJPEG on the GPU. What would not become smaller, and what nvJPEG does not decode,
 //! stays as it is; so do EXIF, ICC profiles and all else that a file says before its image. What some cameras add after its
@@ -54,7 +55,7 @@ pub struct RecompressConfig {
     pub quality: u8,
     /// How their colour differences are sampled.
     pub sampling: Sampling,
-    /// Whether files are made smaller, too, whose tables no quality makes, so that theirs may have been the lower one.
+    /// Whether files are made smaller, too, whose tables no quality makes, if the nearest quality is higher than this one.
     pub unknown_quality: bool,
     /// The GPU, from 0. It is opened when the first file needs it.
     pub gpu: usize,

@@ -39,9 +39,9 @@ pub(super) fn plan(bytes: &[u8], config: &RecompressConfig) -> Result<(Header, E
     if let Route::Host(reason) = header.route() {
         return Err(Why::Undecodable(format!("nvJPEG does not take {reason}")));
     }
-    match header.quality {
-        Some(quality) if quality <= config.quality => return Err(Why::Quality),
-        None if !config.unknown_quality => return Err(Why::UnknownQuality),
+    match (header.quality, header.nearest_quality) {
+        (None, _) if !config.unknown_quality => return Err(Why::UnknownQuality),
+        (_, Some(quality)) if quality <= config.quality => return Err(Why::Quality),
         _ => {}
     }
     if let Some(what) = too_large(header.width.into(), header.height.into(), config.max_pixels) {
@@ -152,6 +152,9 @@ mod tests {
         assert_eq!(plan(&file, &config(1)), Err(Why::UnknownQuality));
         let config = RecompressConfig { unknown_quality: true, ..config(70) };
         assert_eq!(plan(&file, &config).unwrap().1.quality, 70);
+        // Not upwards either, as far as can be told.
+        let config = RecompressConfig { quality: 85, ..config };
+        assert_eq!(plan(&file, &config), Err(Why::Quality));
     }
 
     #[test]

@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_full_disk_leaves_the_original() {
-        // Nothing can be made in here, which is where the new file would be written first.
+    fn where_nothing_can_be_made_beside_a_file_that_is_an_error() {
         let error = replace(Path::new("/proc/self/status"), b"new").unwrap_err();
         assert!(
             matches!(&error, Error::Io { path, .. } if path == Path::new("/proc/self/status")),

@@ -85,8 +85,11 @@ pub struct Survey {
     pub rotated: usize,
     /// How many JPEG files there are of each quality ([`Header::quality`](crate::jpeg::Header::quality)).
     pub qualities: BTreeMap<u8, usize>,
-    /// How many JPEG files have tables that no quality makes.
-    pub unknown_quality: usize,
+    /// How many JPEG files with tables that no quality makes are nearest to each quality
+    /// ([`Header::nearest_quality`](crate::jpeg::Header::nearest_quality)).
+    pub nearest_qualities: BTreeMap<u8, usize>,
+    /// How many JPEG files have no quality, because they have no losses, or no tables.
+    pub no_quality: usize,
     /// How many JPEG files there are of each subsampling: `grey`, `444`, `422`, `420`, `440`, `411`, `410`, `other`.
     pub subsamplings: BTreeMap<&'static str, usize>,
     /// How many JPEG files there are of each process: `baseline`, `extended`, `progressive`, `lossless`,
@@ -212,9 +215,10 @@ impl Survey {
             return;
         };
         self.rotated += usize::from(header.orientation.is_some_and(|orientation| orientation != 1));
-        match header.quality {
-            Some(quality) => *self.qualities.entry(quality).or_default() += 1,
-            None => self.unknown_quality += 1,
+        match (header.quality, header.nearest_quality) {
+            (Some(quality), _) => *self.qualities.entry(quality).or_default() += 1,
+            (None, Some(nearest)) => *self.nearest_qualities.entry(nearest).or_default() += 1,
+            (None, None) => self.no_quality += 1,
         }
         *self.subsamplings.entry(facts::subsampling_name(header.subsampling)).or_default() += 1;
         *self.processes.entry(facts::process_name(header.process)).or_default() += 1;

@@ -46,15 +46,12 @@ impl Display for Survey {
 
 impl Survey {
     fn write_qualities(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.qualities.is_empty() && self.unknown_quality == 0 {
-            return Ok(());
-        }
-        let mut parts: Vec<String> =
-            self.qualities.iter().map(|(quality, count)| format!("{quality}: {count}")).collect();
-        if self.unknown_quality > 0 {
-            parts.push(format!("unknown: {}", self.unknown_quality));
-        }
-        writeln!(f, "JPEG quality  {}", parts.join(", "))
+        let exact = self.qualities.iter().map(|(quality, count)| format!("{quality}: {count}"));
+        let nearest =
+            self.nearest_qualities.iter().map(|(quality, count)| format!("about {quality}: {count}"));
+        let none = (self.no_quality > 0).then(|| format!("none: {}", self.no_quality));
+        let parts: Vec<String> = exact.chain(nearest).chain(none).collect();
+        if parts.is_empty() { Ok(()) } else { writeln!(f, "JPEG quality  {}", parts.join(", ")) }
     }
 
     fn write_faults(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -152,7 +152,7 @@ fn two_epochs(loader: &Loader) -> Vec<Copied> {
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
-fn neither_workers_nor_prefetch_nor_caches_change_a_byte() {
+fn neither_workers_nor_prefetch_nor_threads_nor_caches_change_a_byte() {
     let device = Device::new(0).unwrap();
     let files = mixed();
     let augmentation =
@@ -162,16 +162,18 @@ fn neither_workers_nor_prefetch_nor_caches_change_a_byte() {
         let alone = LoaderConfig { workers: 1, prefetch: 1, ..plain.clone() };
         let alone = two_epochs(&shuffled(&device, files.folder(), alone));
         assert_eq!(alone.len(), 6);
-        for (workers, prefetch, encoded_cache, decoded_cache) in [
-            (1, 1, 0, 0),
-            (2, 0, 0, 0),
-            (8, 4, 0, 0),
-            (3, 2, 1 << 20, 0),
-            (3, 2, 0, 1 << 20),
-            (3, 2, 1 << 20, 1 << 20),
-            (4, 2, 3000, 20_000),
+        for (workers, prefetch, hardware_threads, encoded_cache, decoded_cache) in [
+            (1, 1, 1, 0, 0),
+            (2, 0, 1, 0, 0),
+            (8, 4, 2, 0, 0),
+            (3, 2, 1, 1 << 20, 0),
+            (3, 2, 1, 0, 1 << 20),
+            (3, 2, 4, 1 << 20, 1 << 20),
+            // More than a batch has images.
+            (4, 2, 7, 3000, 20_000),
         ] {
-            let config = LoaderConfig { workers, prefetch, encoded_cache, decoded_cache, ..plain.clone() };
+            let settings = LoaderConfig { workers, prefetch, hardware_threads, ..plain.clone() };
+            let config = LoaderConfig { encoded_cache, decoded_cache, ..settings };
             let loader = shuffled(&device, files.folder(), config);
             assert!(two_epochs(&loader) == alone, "{:?}", loader.config());
             assert!(epoch(&loader, 0) == alone[..3], "once more: {:?}", loader.config());

@@ -20,6 +20,7 @@ const S420: &[u8] = include_bytes!("../golden/jpeg/s420.jpg");
 const S422: &[u8] = include_bytes!("../golden/jpeg/s422.jpg");
 const PLAIN_S420: &[u8] = include_bytes!("../golden/jpeg/plain-s420.jpg");
 pub(crate) const CMYK: &[u8] = include_bytes!("../golden/jpeg/cmyk.jpg");
+const YCCK: &[u8] = include_bytes!("../golden/jpeg/ycck.jpg");
 const RGB: &[u8] = include_bytes!("../golden/jpeg/rgb.jpg");
 
 /// Where a file's frame begins: the 0xff of its marker. Then follow the marker, two bytes of length, the precision, two bytes
@@ -57,6 +58,7 @@ fn rare() -> Vec<(&'static str, Vec<u8>, Option<Route>)> {
         ("restart markers", RESTART.to_vec(), hardware),
         ("411", plain_s411(), cuda(Reason::Subsampling(Subsampling::S411))),
         ("CMYK", CMYK.to_vec(), host(Reason::ColourSpace(ColourSpace::Cmyk))),
+        ("YCCK", YCCK.to_vec(), host(Reason::ColourSpace(ColourSpace::Ycck))),
         ("RGB", RGB.to_vec(), host(Reason::ColourSpace(ColourSpace::Rgb))),
         ("a single pixel", jpeg(&picture(1, 1, 0)), hardware),
         ("a single column", jpeg(&picture(1, 70, 0)), hardware),
@@ -108,8 +110,8 @@ fn rare_kinds_are_what_the_host_makes_of_them() {
         }
         let statistics = loader.statistics();
         assert_eq!((statistics.images(), statistics.damaged), (rare().len() as u64, 0));
-        // At least CMYK, RGB and the two that are no JPEG.
-        assert!(statistics.host >= 4, "{statistics:?}");
+        // At least CMYK, YCCK, RGB and the two that are no JPEG.
+        assert!(statistics.host >= 5, "{statistics:?}");
         assert!(statistics.cuda >= 3, "{statistics:?}");
     }
 }

@@ -5,12 +5,12 @@ use ocelli_data::augment::{
     Augmentation, BoundingBox, ColourJitter, Element, ErasingValue, Filling, Geometry, Interpolation, Output,
     Policy, RandomErasing,
 };
-use ocelli_data::loader::LoaderConfig;
+use ocelli_data::loader::{DecodedForm, LoaderConfig};
 use ocelli_data::{Encoded, Object};
 
 use crate::support::{
-    Difference, JPEG_LEVELS, LEVELS, WithObjects, compare, elements, expected, in_order, is_jpeg, levels,
-    lossless, mixed,
+    Difference, JPEG_LEVELS, LEVELS, WithObjects, bytes, compare, elements, expected, in_order, is_jpeg,
+    levels, lossless, mixed,
 };
 
 fn config(augmentation: Augmentation) -> LoaderConfig {
@@ -44,6 +44,27 @@ fn every_geometry_makes_what_the_host_makes() {
             }
             assert_eq!(images, 14);
         }
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn planes_make_what_the_host_makes_also_from_the_cache() {
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    for augmentation in [Augmentation::imagenet_evaluation(56), Augmentation::imagenet_training(48)] {
+        let planes = LoaderConfig { decoded: DecodedForm::Planes, ..config(augmentation) };
+        let cached = LoaderConfig { decoded_cache: 1 << 20, hardware_threads: 2, ..planes.clone() };
+        let (plain, cached) =
+            (in_order(&device, files.folder(), planes), in_order(&device, files.folder(), cached));
+        for epoch in 0..3 {
+            for (plain, cached) in plain.epoch(epoch).unwrap().zip(cached.epoch(epoch).unwrap()) {
+                let (plain, cached) = (plain.unwrap(), cached.unwrap());
+                compare(&device, &plain, &files.folder());
+                assert!(bytes(&device, &plain) == bytes(&device, &cached), "epoch {epoch}");
+            }
+        }
+        assert_eq!(cached.statistics().decoded_cache.hits, 2 * 14);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sets of every kind through the loader, and its statistics.
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,44 @@ fn records_are_what_the_folder_is_that_they_were_packed_from() {
     let records = in_order(&device, Records::open(&path).unwrap(), training());
     for number in 0..2 {
         assert!(epoch(&folder, number) == epoch(&records, number), "epoch {number}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_damaged_record_is_a_bad_image_and_leaves_the_others_alone() {
+    const BAD: usize = 5;
+    let device = Device::new(0).unwrap();
+    let files = mixed();
+    let folder = files.folder();
+    let path = files.path("mixed.records");
+    pack(&folder, &path, 2, |_| ()).unwrap();
+    let evaluation = config(Augmentation::imagenet_evaluation(32));
+    let good = epoch(&in_order(&device, Records::open(&path).unwrap(), evaluation.clone()), 0);
+    let mut packed = fs::read(&path).unwrap();
+    let record = folder.bytes(BAD).unwrap();
+    let place = packed.windows(record.len()).position(|window| window == &*record).unwrap();
+    // A bit of a pixel: only the checksum tells.
+    packed[place + record.len() - 20] ^= 1;
+    fs::write(&path, packed).unwrap();
+    let records = || Records::open(&path).unwrap();
+    let name = Encoded::name(&records(), BAD);
+
+    let failing = in_order(&device, records(), evaluation.clone());
+    let results: Vec<_> = failing.epoch(0).unwrap().collect();
+    assert_eq!(results.len(), 2, "the bad one is in the second batch");
+    let error = results[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("mixed.records: record 5") && error.contains("CRC-32C"), "{error}");
+
+    let skipping = LoaderConfig { damaged: OnDamaged::Skip, ..evaluation };
+    let loader = in_order(&device, records(), skipping);
+    let found = epoch(&loader, 0);
+    assert_eq!(loader.damaged(), [(name, error)]);
+    assert_eq!(found[1].valid, [true, false, true, true]);
+    for (index, (found, good)) in found.iter().zip(&good).enumerate() {
+        for place in (0..4).filter(|place| index * 4 + place != BAD) {
+            assert!(found.place(place) == good.place(place), "batch {index}, place {place}");
+        }
     }
 }
 

@@ -36,7 +36,16 @@ save("restart.jpg", colours, subsampling="4:4:4", restart_marker_blocks=3)
 save("s420.jpg", colours, subsampling="4:2:0")
 save("s422.jpg", colours, subsampling="4:2:2")
 save("cmyk.jpg", picture(61, 43, 4))
+# The same samples, said to be YCCK: Adobe's segment ends in the transform, 0 or 2.
+cmyk = (HERE / "cmyk.jpg").read_bytes()
+transform = cmyk.index(b"\xff\xee") + 4 + 11
+assert cmyk[transform] == 0
+(HERE / "ycck.jpg").write_bytes(cmyk[:transform] + b"\x02" + cmyk[transform + 1 :])
 # Its samples are red, green and blue themselves.
 save("rgb.jpg", colours, keep_rgb=True)
 # One colour in all pixels: what becomes of it does not depend on how colour differences are scaled up.
 save("plain-s420.jpg", Image.new("RGB", (64, 32), (180, 90, 60)), subsampling="4:2:0")
+
+# What they are in red, green and blue.
+for name in ["cmyk", "ycck", "rgb"]:
+    Image.open(HERE / f"{name}.jpg").convert("RGB").save(HERE / f"{name}.png")
