@@ -108,7 +108,13 @@ fn main() -> Result<ExitCode> {
     let device = Device::new(options.device)?;
     let params = Params::zeroed(&device);
     let resnet = ResNet::by_name(&options.model, &params, ResNetConfig { classes, ..Default::default() })?;
-    weights.load(&params)?;
+    weights.load(&params).with_context(|| {
+        let (path, model) = (options.weights.display(), &options.model);
+        format!(
+            "{path} are not the weights of a {model} for images of ImageNet's size: name their network with --model (those \
+             of the recipe cifar begin with another convolution)"
+        )
+    })?;
     params.eval();
 
     let (batch, precision) = (options.batch.min(options.files.len()), options.precision.into());

@@ -16,7 +16,8 @@ mod common;
 #[path = "common/precision.rs"]
 mod precision;
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,7 @@ struct Options {
     /// Decode each image once and keep it in the GPU's memory, as far as there is room; the recipe cifar does so always
     #[arg(long)]
     in_memory: bool,
-    /// Go on without images that cannot be decoded
+    /// Go on without images that cannot be decoded: in training others take their places
     #[arg(long)]
     skip_damaged: bool,
     /// Which GPU, counted from 0
@@ -159,13 +160,17 @@ enum Recipe {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum StemOption {
+    /// A convolution of 7 x 7 with stride 2 and a pool: images of some hundred pixels
     Imagenet,
+    /// A convolution of 3 x 3: images of 32 x 32 pixels
     Cifar,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OptimizerOption {
+    /// Stochastic gradient descent with momentum 0.9
     Sgd,
+    /// Adam with weight decay apart (Loshchilov and Hutter, 2019)
     Adamw,
 }
 
@@ -282,13 +287,13 @@ impl Settings {
 
 /// Images to train or to evaluate on.
 enum Split {
-    Folder(Loader),
-    /// One batch, again and again.
-    Synthetic {
-        images: Tensor,
-        labels: Tensor,
-        batches: usize,
+    Folder {
+        loader: Loader,
+        /// The damaged images that have been told.
+        told: RefCell<BTreeSet<PathBuf>>,
     },
+    /// One batch, again and again.
+    Synthetic { images: Tensor, labels: Tensor, batches: usize },
 }
 
 /// Normalised images `[n, h, w, 4]`, whose last channel holds zeros, their labels `i32[n]`, and how many of them count. The
@@ -320,7 +325,7 @@ impl Split {
 
     fn batches(&self) -> usize {
         match self {
-            Split::Folder(loader) => loader.batches(),
+            Split::Folder { loader, .. } => loader.batches(),
             Split::Synthetic { batches, .. } => *batches,
         }
     }
@@ -328,13 +333,10 @@ impl Split {
     /// The batches of an epoch. Threads begin to make them at once.
     fn epoch(&self, device: &Device, epoch: usize) -> Result<Box<dyn Iterator<Item = Result<Labelled>>>> {
         Ok(match self {
-            Split::Folder(loader) => {
+            Split::Folder { loader, .. } => {
                 let device = device.clone();
                 Box::new(loader.epoch(epoch as u64)?.map(move |batch| {
                     let batch = batch?;
-                    for damaged in &batch.damaged {
-                        eprintln!("left out: {}", damaged.error);
-                    }
                     Ok(Labelled {
                         images: batch.image_tensor(&device)?,
                         labels: batch.label_tensor(&device)?,
@@ -349,6 +351,16 @@ impl Split {
                 Box::new((0..*batches).map(batch))
             }
         })
+    }
+
+    /// Tells of images that could not be decoded, each once.
+    fn tell_damaged(&self) {
+        let Split::Folder { loader, told } = self else { return };
+        for (path, error) in loader.damaged() {
+            if told.borrow_mut().insert(path) {
+                eprintln!("left out: {error}");
+            }
+        }
     }
 }
 
@@ -626,6 +638,8 @@ fn main() -> Result<()> {
         let (loss, accuracy) = sums.means()?;
         let loss = loss * settings.accumulate as f64;
         score = trainer.evaluate(&device, &test)?;
+        train.tell_damaged();
+        test.tell_damaged();
         println!(
             "epoch {}: {seconds:.2} s, {:.0} images/s, loss {loss:.4}, accuracy {:.2} %; test: loss {:.4}, top-1 {:.2} %, \
              top-5 {:.2} %",
@@ -708,7 +722,12 @@ fn folder(
             deviation: settings.deviation,
         },
         last: if train { LastBatch::Drop } else { LastBatch::Keep },
-        damaged: if options.skip_damaged { OnDamaged::Skip } else { OnDamaged::Fail },
+        damaged: match options.skip_damaged {
+            false => OnDamaged::Fail,
+            // Black images would count in the statistics of normalisation.
+            true if train => OnDamaged::Replace,
+            true => OnDamaged::Skip,
+        },
         seed: options.seed,
         workers: options.workers,
         // Training has to fit, too.
@@ -716,7 +735,8 @@ fn folder(
         ..LoaderConfig::default()
     };
     let sampler = if train { Sampler::shuffled(images, options.seed) } else { Sampler::sequential(images) };
-    Ok((Split::Folder(Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)?), classes))
+    let loader = Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)?;
+    Ok((Split::Folder { loader, told: RefCell::default() }, classes))
 }
 
 /// A file with a line for each epoch.

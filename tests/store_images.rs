@@ -4,11 +4,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use image::{Rgb, RgbImage};
 use ocelli::StoreImages;
 use ocelli::annotations::import::{self, Options, Source};
 use ocelli::annotations::{Filter, Store};
-use ocelli::data::augment::BoundingBox;
+use ocelli::cuda::Device;
+use ocelli::data::augment::{Augmentation, BoundingBox};
+use ocelli::data::loader::{Loader, LoaderConfig, OnDamaged};
+use ocelli::data::sampler::Sampler;
 use ocelli::data::{Encoded, IGNORED, Object};
 
 const LABELS: &str = r#"{
@@ -62,4 +67,37 @@ fn images_come_by_number_with_their_objects_and_classes_counted_from_0() {
     let error = images.bytes(0).unwrap_err().to_string();
     assert!(error.contains("a.jpg") && error.contains("images"), "{error}");
     assert!(images.bytes(3).unwrap_err().to_string().contains("there is no image 3: there are 3"));
+}
+
+/// Two images of which one is twice as large as the other, and one that is not there.
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_store_is_loaded_and_its_boxes_go_with_the_images() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("images")).unwrap();
+    for (name, width, height) in [("b.jpg", 60, 40), ("a.jpg", 30, 20)] {
+        let image = RgbImage::from_pixel(width, height, Rgb([200, 100, 50]));
+        image.save(directory.path().join("images").join(name)).unwrap();
+    }
+    let images = StoreImages::new(&store(directory.path()), &Filter::default()).unwrap();
+    let device = Device::new(0).unwrap();
+    let config = LoaderConfig {
+        batch: 3,
+        // Both become 60 x 40, on a canvas of a multiple of 32.
+        augmentation: Augmentation::detection(40, 100, 32),
+        damaged: OnDamaged::Skip,
+        ..LoaderConfig::default()
+    };
+    let loader = Loader::new(&device, Arc::new(images), Sampler::sequential(3), config).unwrap();
+    let batches: Vec<_> = loader.epoch(0).unwrap().map(Result::unwrap).collect();
+    let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
+    assert_eq!((batch.shape(), &batch.valid[..]), ([3, 64, 64, 4], &[true, true, false][..]));
+    assert!(batch.damaged[0].path.ends_with("none.jpg"), "{:?}", batch.damaged);
+    let bounds = |place: usize| -> Vec<[f32; 4]> {
+        let objects = batch.objects[place].iter().map(|object| object.bounds);
+        objects.map(|bounds| [bounds.x_min, bounds.y_min, bounds.x_max, bounds.y_max]).collect()
+    };
+    assert_eq!(bounds(0), [[0.0, 0.0, 60.0, 40.0]]);
+    assert_eq!(bounds(1), [[10.0, 5.5, 30.0, 15.5], [1.0, 2.0, 4.0, 6.0]]);
+    assert!(batch.objects[0][0].crowd && batch.objects[1][0].class == 1);
 }

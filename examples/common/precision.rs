@@ -6,10 +6,14 @@ use ocelli::Precision;
 /// The element type of convolutions and matrix products.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum PrecisionOption {
+    /// Half precision
     #[value(alias = "fp16")]
     F16,
+    /// bfloat16
     Bf16,
+    /// Single precision
     F32,
+    /// Single precision, whose products round their operands to TensorFloat-32
     Tf32,
 }
 
