@@ -34,17 +34,18 @@ mod precision;
 
 use std::fs;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use ocelli::data::Encoded;
 use ocelli::data::augment::{Augmentation, Output};
 use ocelli::data::images::ImageFiles;
 use ocelli::data::loader::{Batches, Loader, LoaderConfig, OnDamaged};
 use ocelli::data::sampler::Sampler;
+use ocelli::data::{Encoded, with_causes};
 use ocelli::format::safetensors::Weights;
 use ocelli::models::{NAMES, ResNet, ResNetConfig};
 use ocelli::prelude::*;
@@ -72,11 +73,14 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Guesses for each image
-    #[arg(long, default_value_t = 5)]
-    top: usize,
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    top: NonZeroUsize,
     /// Images that go through the network at once
-    #[arg(long, default_value_t = 64)]
-    batch: usize,
+    #[arg(long, value_name = "NUMBER", default_value = "64")]
+    batch: NonZeroUsize,
+    /// Turn images as their EXIF says, as cameras hold them; torchvision's programs do not
+    #[arg(long)]
+    exif: bool,
     /// The element type of convolutions and matrix products
     #[arg(long, value_enum, default_value_t = PrecisionOption::F16)]
     precision: PrecisionOption,
@@ -88,11 +92,14 @@ struct Options {
     json: bool,
 }
 
-fn main() -> Result<ExitCode> {
-    let options = Options::parse();
-    if options.batch == 0 {
-        bail!("--batch must be at least 1");
-    }
+fn main() -> ExitCode {
+    run(&Options::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {}", with_causes(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
     let mut weights = Weights::open(&options.weights)?;
     let classes = count_classes(&weights).with_context(|| {
         format!("there is no fc.weight [classes, features] in {}", options.weights.display())
@@ -117,10 +124,10 @@ fn main() -> Result<ExitCode> {
     })?;
     params.eval();
 
-    let (batch, precision) = (options.batch.min(options.files.len()), options.precision.into());
+    let (batch, precision) = (options.batch.get().min(options.files.len()), options.precision.into());
     let mut session = serve(&device, resnet, precision, batch)?;
     let mut unreadable = 0;
-    for images in prepare(&device, &options.files, batch, precision)? {
+    for images in prepare(&device, &options.files, batch, precision, options.exif)? {
         let images = images?;
         for damaged in &images.damaged {
             eprintln!("{}", damaged.error);
@@ -133,7 +140,7 @@ fn main() -> Result<ExitCode> {
             let Some(file) = usize::try_from(place).ok().and_then(|place| options.files.get(place)) else {
                 continue;
             };
-            let guesses = guesses(probabilities, &names, options.top);
+            let guesses = guesses(probabilities, &names, options.top.get());
             let answer = if options.json { as_json(file, &guesses) } else { as_text(file, &guesses) };
             match writeln!(io::stdout(), "{answer}") {
                 // A reader that went away, as `head` does, wants no more.
@@ -168,10 +175,16 @@ fn serve(device: &Device, resnet: ResNet, precision: Precision, batch: usize) ->
 /// green and blue to mean 0 and deviation 1, as the network has learned to see them: batches on the GPU, in the order of
 /// the files. The label of each image is its place among the files. The network is fastest on four channels, of which the
 /// last holds zeros.
-fn prepare(device: &Device, files: &[PathBuf], batch: usize, precision: Precision) -> Result<Batches> {
+fn prepare(
+    device: &Device,
+    files: &[PathBuf],
+    batch: usize,
+    precision: Precision,
+    exif: bool,
+) -> Result<Batches> {
     let config = LoaderConfig {
         batch,
-        augmentation: Augmentation::imagenet_evaluation(SIZE as u32),
+        augmentation: Augmentation { exif, ..Augmentation::imagenet_evaluation(SIZE as u32) },
         output: Output { dtype: image_element(precision), channels: 4, ..Output::default() },
         damaged: OnDamaged::Skip,
         ..LoaderConfig::default()
@@ -344,7 +357,7 @@ mod tests {
 
         let device = Device::new(0).unwrap();
         let batches: Vec<_> =
-            prepare(&device, &files, 2, Precision::F32).unwrap().map(|batch| batch.unwrap()).collect();
+            prepare(&device, &files, 2, Precision::F32, false).unwrap().map(|batch| batch.unwrap()).collect();
         let [first, second] = &batches[..] else { panic!("{} batches", batches.len()) };
         assert_eq!((first.labels[0], second.labels[0]), (0, 2));
         assert!(first.labels[1] < 0 && second.labels[1] < 0);

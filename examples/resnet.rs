@@ -73,7 +73,7 @@ struct Options {
     #[arg(long)]
     epochs: Option<usize>,
     /// Steps of an epoch of synthetic images
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, requires = "synthetic", default_value_t = 100)]
     steps: usize,
     /// What changes the weights
     #[arg(long, value_enum)]
@@ -125,8 +125,8 @@ struct Options {
     #[arg(long)]
     deterministic: bool,
     /// Threads that read images; 0 for as many as the machine runs at once
-    #[arg(long, default_value_t = 0)]
-    workers: usize,
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
+    workers: u32,
     /// Decode each image once and keep it in the GPU's memory, as far as there is room; the recipe cifar does so always
     #[arg(long)]
     in_memory: bool,
@@ -358,7 +358,7 @@ impl Split {
         let Split::Folder { loader, told } = self else { return };
         for (path, error) in loader.damaged() {
             if told.borrow_mut().insert(path) {
-                eprintln!("left out: {error}");
+                eprintln!("damaged: {error}");
             }
         }
     }
@@ -572,6 +572,9 @@ fn main() -> Result<()> {
     if [settings.batch, settings.accumulate, settings.epochs, settings.size].contains(&0) {
         bail!("--batch, --accumulate, --epochs and --size must be at least 1");
     }
+    if options.cutout.is_some() && matches!(options.recipe, Recipe::Imagenet) {
+        bail!("--cutout belongs to the recipe cifar: add --recipe cifar, or leave it out");
+    }
     if [options.mixup, options.cutmix].into_iter().flatten().any(|alpha| alpha <= 0.0 || alpha.is_nan()) {
         bail!("--mixup and --cutmix take numbers larger than 0");
     }
@@ -625,6 +628,7 @@ fn main() -> Result<()> {
                 let speed = images as f64 / begin.elapsed().as_secs_f64();
                 let loss = trainer.optimizer.check(&loss)? * settings.accumulate as f32;
                 bar.set_message(format!("loss {loss:.4}, {speed:.0} images/s"));
+                bar.suspend(|| train.tell_damaged());
             }
             sums.add(loss, right, batch.count)?;
         }
@@ -729,13 +733,14 @@ fn folder(
             true => OnDamaged::Skip,
         },
         seed: options.seed,
-        workers: options.workers,
+        workers: options.workers as usize,
         // Training has to fit, too.
         decoded_cache: if settings.in_memory { gpu.memory()?.free / 4 } else { 0 },
         ..LoaderConfig::default()
     };
     let sampler = if train { Sampler::shuffled(images, options.seed) } else { Sampler::sequential(images) };
-    let loader = Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)?;
+    let loader = Loader::new(gpu.cuda(), Arc::new(folder), sampler, config)
+        .with_context(|| format!("a loader of {} cannot be made", directory.display()))?;
     Ok((Split::Folder { loader, told: RefCell::default() }, classes))
 }
 

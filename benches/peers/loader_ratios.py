@@ -4,8 +4,8 @@
     loader_ratios.py PROGRAM OUT [DIRECTORY ...]
 
 PROGRAM is the built `ocelli`, OUT the directory for the lines of JSON: loader-pytorch.jsonl, loader-ocelli.jsonl and
-loader-ratios.json. A DIRECTORY holds a folder of images for each class; without one, files are generated, as loader.py
-describes them. For each directory two ratios are printed: the loader (reading, decoding, augmenting) over torchvision's
+loader-ratios.json. A DIRECTORY holds a folder of images for each class; instead of one, a .tar of images will do. Without
+either, files are generated, as loader.py describes them. For each directory two ratios are printed: the loader (reading, decoding, augmenting) over torchvision's
 decode_jpeg(device="cuda") alone at its best batch size, and training ResNet-50 in fp16 on the loader's batches over
 training on a batch that lies on the GPU. SECONDS_EACH is how long each measurement takes (5); OPTIONS are further options of
 `ocelli bench-loader`, all of them run after the plain ones, separated by semicolons ("--planes; --hardware-threads 2").
@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def main():
     cases, machine, failed = [], {}, False
     with (
         tempfile.TemporaryDirectory() as generated,
+        tempfile.TemporaryDirectory() as unpacked,
         open(out / "loader-pytorch.jsonl", "w") as theirs_file,
         open(out / "loader-ocelli.jsonl", "w") as ours_file,
     ):
@@ -107,6 +109,10 @@ def main():
         print(HEADER, flush=True)
         for directory in directories:
             name = "generated" if directory == generated else Path(directory).name
+            if directory.endswith(".tar"):
+                with tarfile.open(directory) as archive:
+                    directory = f"{unpacked}/{len(cases)}"
+                    archive.extractall(f"{directory}/all", filter="data")
             lines, status = run([sys.executable, PEER, directory, "--work", "decode"], theirs_file)
             failed |= status != 0
             decode = fastest(lines, work="decode")

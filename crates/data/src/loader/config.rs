@@ -61,7 +61,7 @@ pub struct LoaderConfig {
     /// Threads that read files, look at their headers, and decode what the GPU's engines do not take; 0 for as many as the
     /// machine runs at once.
     pub workers: usize,
-    /// How many batches may lie ready on the GPU while one is used; at least 1. A program that holds more than that many
+    /// How many batches may lie ready on the GPU while one is used; 0 counts as 1. A program that holds more than that many
     /// batches at once waits for the next one without end.
     pub prefetch: usize,
     /// The share of the images that engines could decode and that go to them, 0 to 1; the rest is decoded by the workers
@@ -118,7 +118,8 @@ impl LoaderConfig {
             "there are no images to make batches of".to_owned()
         } else if self.last == LastBatch::Drop && self.batch > samples {
             format!(
-                "{samples} images do not fill a batch of {}, and what does not fill one is left out",
+                "{samples} images do not fill a batch of {}, and what does not fill one is left out: use a smaller batch, or \
+                 keep the last one",
                 self.batch
             )
         } else if !(0.0..=1.0).contains(&self.hardware_share) {

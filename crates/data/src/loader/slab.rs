@@ -81,3 +81,55 @@ impl Slab {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::path::PathBuf;
+
+    use ocelli_cuda::Device;
+
+    use super::*;
+    use crate::loader::LoaderConfig;
+    use crate::sampler::Sampler;
+    use crate::{Encoded, Result};
+
+    struct One;
+
+    impl Encoded for One {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn label(&self, _: usize) -> i32 {
+            0
+        }
+
+        fn bytes(&self, _: usize) -> Result<Cow<'_, [u8]>> {
+            Ok(Cow::Borrowed(&[]))
+        }
+
+        fn name(&self, _: usize) -> PathBuf {
+            PathBuf::from("one")
+        }
+    }
+
+    /// The engines write when they are called, whatever their stream waits for.
+    #[test]
+    #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+    fn memory_is_handed_out_when_nothing_reads_it_any_more() {
+        let device = Device::new(0).unwrap();
+        let shared =
+            Shared::new(&device, Arc::new(One), Sampler::sequential(1), LoaderConfig::default()).unwrap();
+        let mut slab = Slab::default();
+        let memory = slab.begin(1 << 28, &shared).unwrap();
+        // Work that takes the GPU some milliseconds.
+        let busy = || (0..100).for_each(|_| shared.stream.fill_bytes(&memory, 0, memory.len(), 1).unwrap());
+        busy();
+        assert!(!shared.stream.record().unwrap().is_done().unwrap(), "the GPU is not kept busy");
+        let last = shared.stream.record().unwrap();
+        slab.end(shared.stream.record().unwrap());
+        slab.begin(1 << 20, &shared).unwrap();
+        assert!(last.is_done().unwrap(), "memory was handed out while it was read");
+    }
+}
