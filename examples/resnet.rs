@@ -72,9 +72,9 @@ struct Options {
     /// Times to go through the training images
     #[arg(long)]
     epochs: Option<usize>,
-    /// Steps of an epoch of synthetic images
-    #[arg(long, requires = "synthetic", default_value_t = 100)]
-    steps: usize,
+    /// Steps of an epoch of synthetic images (100)
+    #[arg(long)]
+    steps: Option<usize>,
     /// What changes the weights
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerOption>,
@@ -575,6 +575,9 @@ fn main() -> Result<()> {
     if options.cutout.is_some() && matches!(options.recipe, Recipe::Imagenet) {
         bail!("--cutout belongs to the recipe cifar: add --recipe cifar, or leave it out");
     }
+    if options.steps.is_some() && !options.synthetic {
+        bail!("--steps is for synthetic images, a directory's epoch ends with its images: leave it out");
+    }
     if [options.mixup, options.cutmix].into_iter().flatten().any(|alpha| alpha <= 0.0 || alpha.is_nan()) {
         bail!("--mixup and --cutmix take numbers larger than 0");
     }
@@ -691,7 +694,8 @@ fn main() -> Result<()> {
 fn open(device: &Device, options: &Options, settings: &Settings) -> Result<(Split, Split, usize)> {
     let Some(directory) = &options.directory else {
         let classes = if settings.stem == Stem::Cifar { 10 } else { 1000 };
-        let train = Split::synthetic(device, settings, classes, options.steps * settings.accumulate)?;
+        let train =
+            Split::synthetic(device, settings, classes, options.steps.unwrap_or(100) * settings.accumulate)?;
         return Ok((train, Split::synthetic(device, settings, classes, 1)?, classes));
     };
     let held_out = ["test", "val"].map(|name| directory.join(name)).into_iter().find(|path| path.is_dir());
