@@ -6,6 +6,7 @@ mod bench_loader;
 mod coco;
 mod dataset;
 mod doctor;
+mod image_set;
 mod picture;
 mod stack;
 

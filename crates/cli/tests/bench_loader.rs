@@ -69,7 +69,10 @@ fn arguments_that_make_no_sense_are_refused() {
         (&["."], "--seconds", ["--seconds", "0"]),
         (&["."], "--only", ["--only", "everything"]),
         (&["."], "--encoded-cache", ["--encoded-cache", "99999999999999999999"]),
+        (&["."], "--policy", ["--policy", "auto-augment"]),
         (&[], "<SET>", ["--device", "0"]),
+        (&[], "<SET>", ["--only", "loader"]),
+        (&[], "<SET>", ["--only", "both"]),
     ]
     .map(|(set, expected, rest)| ([set, &rest].concat(), expected))
     {
@@ -90,7 +93,21 @@ fn a_set_too_small_for_a_cold_cache_is_refused_before_anything_is_measured() {
         assert_eq!(output.status.code(), Some(2));
         let error = text(&output.stderr);
         assert!(error.contains("its 3 images make 3 batches of 1, of which 3 come before"), "{error}");
+        assert!(output.stdout.is_empty());
+        // As any other error, it is told to those who read JSON.
+        let output = bench_loader(home.path(), &[&arguments[..], &["--json"]].concat()).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), error.clone()));
+        let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(error.starts_with(&format!("error: {}\n", line["error"].as_str().unwrap())), "{line}");
     }
+}
+
+#[test]
+fn the_help_knows_one_name_for_the_gpu() {
+    let home = folders();
+    let output = bench_loader(home.path(), &["--help"]).output().unwrap();
+    let help = text(&output.stdout);
+    assert!(help.contains("--device") && !help.contains("--gpu"), "{help}");
 }
 
 #[test]
@@ -98,11 +115,13 @@ fn a_set_that_is_none_is_named() {
     let home = folders();
     fs::create_dir(home.path().join("empty")).unwrap();
     fs::create_dir_all(home.path().join("bare/class")).unwrap();
+    fs::create_dir_all(home.path().join("parts/val/class")).unwrap();
     for (set, expected) in [
         ("none", "none"),
         ("empty", "there are no folders in empty"),
         ("bare", "there are no images in bare/class"),
-        ("train/cat/a.jpg", "train/cat/a.jpg: "),
+        ("train/cat/a.jpg", "train/cat/a.jpg is no record file: name a directory of class folders"),
+        ("parts", "the folders in parts are parts of a set, and no classes: did you mean parts/val?"),
     ] {
         let output = bench_loader(home.path(), &[set, "--json"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{set}");
@@ -116,12 +135,17 @@ fn a_set_that_is_none_is_named() {
 #[test]
 fn without_a_gpu_it_says_what_is_missing() {
     let home = folders();
-    for only in ["synthetic", "loader", "both"] {
+    for arguments in [
+        &[".", "--only", "synthetic"][..],
+        &[".", "--only", "loader", "--policy", "rand-augment"],
+        &[".", "--only", "both"],
+        // What is not read need not be named.
+        &["--only", "synthetic"],
+        // As other commands once called it.
+        &[".", "--gpu", "1"],
+    ] {
         // The same machine without its driver, whether or not it has one.
-        let output = bench_loader(home.path(), &[".", "--only", only])
-            .env("OCELLI_CUDA", home.path())
-            .output()
-            .unwrap();
+        let output = bench_loader(home.path(), arguments).env("OCELLI_CUDA", home.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let error = text(&output.stderr);
         assert!(error.contains("libcuda") && error.contains("OCELLI_CUDA"), "{error}");
@@ -170,16 +194,32 @@ fn check(line: &Value) {
     }
     assert!(line["gpu"].as_str().is_some_and(|gpu| !gpu.is_empty()), "{line}");
     assert_eq!((&line["model"], &line["size"]), (&"resnet18".into(), &32.into()), "{line}");
+    let of_host = if cfg!(target_os = "linux") { &["host", "host_mapped_files"][..] } else { &[] };
+    for memory in [&["gpu"], of_host].concat() {
+        let [begin, end] = [0, 1].map(|at| number(&format!("/memory_bytes/{memory}/{at}")));
+        assert!(begin > 0.0 && end > 0.0, "{line}");
+    }
     if line["kind"] == "synthetic" {
         return;
     }
     // The loader is some batches ahead, at the end as at the beginning: what is prepared and lies ready, of two epochs at most.
+    // With a cold cache there is but one epoch, of 48 images.
+    let ahead = if line["cache"] == "cold" { 48.0 } else { 16.0 * BATCH as f64 };
     let decoded: f64 = ["engines", "multiprocessors", "host", "before"]
         .into_iter()
         .map(|name| number(&format!("/decoded_by/{name}")))
         .sum();
-    assert!((decoded - number("/images")).abs() <= 16.0 * BATCH as f64, "{line}");
-    assert!(number("/us_per_image/training_thread/wait_for_batch") >= 0.0, "{line}");
+    assert!((decoded - number("/images")).abs() <= ahead, "{line}");
+    for time in [
+        "workers/read",
+        "workers/prepare",
+        "feeding_thread/submit",
+        "feeding_thread/wait_for_workers",
+        "training_thread/wait_for_batch",
+    ] {
+        assert!(number(&format!("/us_per_image/{time}")) > 0.0, "{time}: {line}");
+    }
+    assert_eq!((number("/refused"), number("/us_per_image/feeding_thread/host")), (0.0, 0.0), "{line}");
     assert_eq!(line["workers"], 2, "{line}");
 }
 
@@ -203,9 +243,7 @@ fn all_three_kinds_are_measured_warm_and_cold_and_judged() {
     assert_eq!(found, expected);
     for line in &lines {
         if line["kind"] == "verdict" {
-            assert!(
-                ["reading", "decoding", "copying", "computing"].contains(&line["bound"].as_str().unwrap())
-            );
+            assert!(!line["shares_beside_training"].is_null(), "{line}");
             assert!(line["change"].as_array().is_some_and(|change| !change.is_empty()), "{line}");
             continue;
         }
@@ -239,11 +277,38 @@ fn a_damaged_file_ends_it_by_name_or_is_left_out() {
     fs::write(home.path().join("train/cat/bad.jpg"), "no image").unwrap();
     let output = bench_loader(home.path(), &[&SHORT[..], &["--only", "loader"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("bad.jpg"), "{}", text(&output.stderr));
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("bad.jpg") && error.ends_with(", or go on without it: --skip-damaged\n"),
+        "{error}"
+    );
     let lines = lines(home.path(), &["--only", "loader", "--skip-damaged"]);
     assert!(lines[0]["damaged"].as_u64().unwrap() > 0, "{}", lines[0]);
     let places = lines[0]["batches"].as_u64().unwrap() * BATCH;
     assert!(lines[0]["images"].as_u64().unwrap() < places, "{}", lines[0]);
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn a_policy_is_applied_and_told() {
+    let home = images();
+    for policy in ["rand-augment", "trivial-augment"] {
+        let lines = lines(home.path(), &["--only", "loader", "--policy", policy]);
+        check(&lines[0]);
+        assert_eq!(lines[0]["policy"], policy, "{}", lines[0]);
+    }
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn without_a_set_only_the_network_is_measured() {
+    let home = tempfile::tempdir().unwrap();
+    let arguments = [&SHORT[1..], &["--only", "synthetic"]].concat();
+    let output = bench_loader(home.path(), &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    check(&line);
+    assert_eq!((&line["set"], &line["classes"]), (&Value::Null, &1000.into()), "{line}");
 }
 
 #[test]
@@ -270,7 +335,11 @@ fn the_table_ends_with_the_verdict() {
     let output = bench_loader(home.path(), &arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = text(&output.stdout);
+    assert_eq!(table.lines().filter(|line| line.contains(" memory, MiB: ")).count(), 3, "{table}");
+    let mut places = Vec::new();
     for name in ["synthetic ", "loader ", "both ", "warm cache, batch 8, 2 workers: bound by "] {
         assert_eq!(table.lines().filter(|line| line.starts_with(name)).count(), 1, "{name}: {table}");
+        places.extend(table.lines().position(|line| line.starts_with(name)));
     }
+    assert!(places.is_sorted(), "{table}");
 }

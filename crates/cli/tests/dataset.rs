@@ -81,6 +81,59 @@ fn what_cannot_be_packed_is_named_and_nothing_is_left() {
     assert_eq!(names, ["train"]);
 }
 
+#[test]
+fn parts_of_a_set_are_not_taken_for_classes() {
+    let home = folders();
+    fs::create_dir_all(home.path().join("val/cat")).unwrap();
+    fs::write(home.path().join("val/cat/d.jpg"), "fourth").unwrap();
+    for arguments in [
+        &["pack", ".", "-o", "x.records"][..],
+        &["stats", ".", "--no-pixels"],
+        &["subset", ".", "-o", "x.records"],
+        &["recompress", ".", "--quality", "80", "--in-place"],
+    ] {
+        let error = error(home.path(), &[&["dataset"], arguments].concat());
+        let expected = "error: the folders in . are parts of a set, and no classes: did you mean ./train?\n";
+        assert_eq!(error, expected, "{arguments:?}");
+    }
+    assert_eq!(names(home.path()), ["train", "val"]);
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_to_be_one() {
+    let home = folders();
+    for arguments in [
+        &["stats", "train/cat/a.jpg", "--no-pixels"][..],
+        &["subset", "train/cat/a.jpg", "-o", "x.records"],
+        &["recompress", "train/cat/a.jpg", "--quality", "80", "-o", "x.records"],
+    ] {
+        let error = error(home.path(), &[&["dataset"], arguments].concat());
+        let expected = "error: train/cat/a.jpg is no record file: name a directory of class folders";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    json(home.path(), &["dataset", "pack", "train", "-o", "train.records"]);
+    let error = error(home.path(), &["dataset", "pack", "train.records", "-o", "x.records"]);
+    assert!(
+        error.starts_with("error: train.records is a file, and what is packed is a directory"),
+        "{error}"
+    );
+    assert!(error.contains("`ocelli dataset subset`"), "{error}");
+    assert_eq!(names(home.path()), ["train", "train.records"]);
+}
+
+#[test]
+fn a_record_file_by_another_name_is_made_with_a_warning() {
+    let home = folders();
+    for (name, is_usual) in [("x.records", true), ("X.Records", true), ("x.recordz", false), ("x", false)] {
+        let output = ocelli(home.path(), &["dataset", "pack", "train", "-o", name]);
+        let warning = text(&output.stderr);
+        assert!(output.status.success() && warning.is_empty() == is_usual, "{name}: {warning}");
+        let begin = format!("warning: the name of the record file {name} does not end in .records: ");
+        assert!(is_usual || warning.starts_with(&begin), "{warning}");
+        assert_eq!(Records::open(&home.path().join(name)).unwrap().len(), 3);
+    }
+}
+
 /// A grey picture as a JPEG file in colour.
 fn jpeg(quality: u8, [width, height]: [u16; 2]) -> Vec<u8> {
     let pixels = vec![128; 3 * usize::from(width) * usize::from(height)];
@@ -154,6 +207,59 @@ fn stats_tell_what_a_set_consists_of() {
     assert_eq!(packed["faults"][0]["path"], "set.records/dog/d.jpg");
     assert_eq!((&packed["sizes"], &packed["bytes"]), (&found["sizes"], &found["bytes"]));
     assert!(error(home.path(), &["dataset", "stats", "none"]).contains("none"));
+}
+
+#[test]
+fn reports_that_list_some_faults_say_how_to_see_them_all() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("set/class")).unwrap();
+    let stats = ["dataset", "stats", "set", "--no-pixels"];
+    let recompress = ["dataset", "recompress", "set", "--quality", "80", "--in-place"];
+    for faults in 1..=22 {
+        fs::write(home.path().join(format!("set/class/{faults}.jpg")), "no image").unwrap();
+        for arguments in [&stats[..], &recompress].into_iter().filter(|_| faults >= 20) {
+            let output = ocelli(home.path(), arguments);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let told = text(&output.stdout);
+            assert_eq!(told.matches("set/class/").count(), 20, "{told}");
+            let end = format!("  and {} more\n  --json lists them all\n", faults - 20);
+            assert_eq!(told.ends_with(&end), faults > 20, "{told}");
+            assert_eq!(told.contains("--json"), faults > 20, "{told}");
+        }
+    }
+    assert_eq!(json(home.path(), &stats)["faults"].as_array().unwrap().len(), 22);
+    assert_eq!(json(home.path(), &recompress)["undecodable"].as_array().unwrap().len(), 22);
+}
+
+#[test]
+fn the_gpu_is_a_device_everywhere() {
+    let home = pictures();
+    for arguments in
+        [&["stats", "set", "--no-pixels"][..], &["recompress", "set", "--quality", "90", "-o", "new"]]
+    {
+        for name in ["--device", "--gpu"] {
+            let arguments = [&["dataset"], arguments, &[name, "0"]].concat();
+            let output = ocelli(home.path(), &arguments);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let _ = fs::remove_dir_all(home.path().join("new"));
+        }
+        let help = text(&ocelli(home.path(), &["dataset", arguments[0], "--help"]).stdout);
+        assert!(help.contains("--device <NUMBER>") && !help.contains("--gpu"), "{help}");
+    }
+}
+
+#[test]
+fn helps_tell_what_might_surprise() {
+    let home = folders();
+    let help = |arguments: &[&str]| {
+        let help = text(&ocelli(home.path(), &[&["dataset"], arguments].concat()).stdout);
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let stats = help(&["stats", "--help"]);
+    assert!(stats.contains("Files that cannot be read are a part of the answer"), "{stats}");
+    let recompress = help(&["recompress", "--help"]);
+    assert!(recompress.contains("Progressive files become baseline files"), "{recompress}");
+    assert!(recompress.contains("if the nearest quality is higher"), "{recompress}");
 }
 
 #[test]
@@ -407,7 +513,7 @@ fn threads_are_asked_for_up_to_a_thousand() {
 #[cfg(target_os = "linux")]
 fn threads_that_the_system_refuses_are_an_error() {
     let home = folders();
-    for arguments in [&["pack", "train", "-o", "x"][..], &["stats", "train", "--no-pixels"]] {
+    for arguments in [&["pack", "train", "-o", "x.records"][..], &["stats", "train", "--no-pixels"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_ocelli"))
             .current_dir(home.path())
             // More than there is room for.

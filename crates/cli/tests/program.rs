@@ -45,7 +45,9 @@ fn without_driver(home: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn without_a_driver_the_doctor_fails_and_says_what_to_do() {
     let home = home();
-    for arguments in [&["doctor"][..], &["doctor", "--run"]] {
+    for arguments in
+        [&["doctor"][..], &["doctor", "--run"], &["doctor", "--device", "0"], &["doctor", "--gpu", "0"]]
+    {
         let output = without_driver(home.path(), arguments);
         assert_eq!(output.status.code(), Some(1));
         let text = text(&output.stdout);

@@ -147,6 +147,23 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether it is one of a single image, so that others may well be read and decoded: what a loader's
+    /// [`OnDamaged`](crate::loader::OnDamaged) is about.
+    pub fn is_of_one_image(&self) -> bool {
+        match self {
+            Error::Image { .. } | Error::Unfit { .. } | Error::Malformed { .. } => true,
+            // Too many open files, of the process or of the system, are no image's fault.
+            Error::Io { source, .. } => !matches!(source.raw_os_error(), Some(ENFILE | EMFILE)),
+            _ => false,
+        }
+    }
+}
+
+/// Too many open files of the system, and of the process: their numbers on Linux.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// An error of any kind as text, with what caused it where its own text does not say so already.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -166,6 +183,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -180,5 +199,24 @@ mod tests {
         let inner = Error::Io { action: "read", path: "a".into(), source };
         assert_eq!(with_causes(&inner), "cannot read a: no more");
         assert_eq!(with_causes(&Outer { source: inner }), "the outer one: cannot read a: no more");
+    }
+
+    #[test]
+    fn whatever_keeps_a_file_from_being_read_is_its_own_fault_but_for_too_many_open_ones() {
+        let io_error = |source| Error::Io { action: "read", path: "image".into(), source };
+        // A file where a folder was, a file that is gone.
+        let executable = std::env::current_exe().unwrap();
+        for path in [executable.join("image.jpg"), executable.with_file_name("gone.jpg")] {
+            assert!(io_error(File::open(path).unwrap_err()).is_of_one_image());
+        }
+        // A bad sector, a handle that a server forgot.
+        for number in [5, 116] {
+            assert!(io_error(io::Error::from_raw_os_error(number)).is_of_one_image(), "{number}");
+        }
+        assert!(io_error(io::ErrorKind::OutOfMemory.into()).is_of_one_image());
+        for number in [ENFILE, EMFILE] {
+            assert!(!io_error(io::Error::from_raw_os_error(number)).is_of_one_image(), "{number}");
+        }
+        assert!(!Error::Setting { what: String::new() }.is_of_one_image());
     }
 }

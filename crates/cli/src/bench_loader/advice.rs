@@ -84,6 +84,34 @@ pub(super) fn decoding_on_engines(setting: &Setting) -> Vec<String> {
     change
 }
 
+/// Where the feeding thread decodes what the GPU's engines refuse.
+pub(super) fn decoding_what_engines_refuse(shares: &Shares, setting: &Setting) -> Vec<String> {
+    let mut change = vec![
+        format!(
+            "the engines refuse {:.1} % of the images (`refused` of --json counts them): recompress the set: \
+             ocelli dataset recompress",
+            100.0 * shares.refused
+        ),
+        "see which files are damaged or unusual: ocelli dataset stats".to_owned(),
+    ];
+    if setting.hardware_share > 0.0 {
+        change.push(
+            "or let workers and multiprocessors decode, who do so side by side: --hardware-share 0"
+                .to_owned(),
+        );
+    }
+    change.extend(keep_decoded(setting));
+    change
+}
+
+/// Where no thread of the loader is at work for long.
+pub(super) fn nobody_is_busy(setting: &Setting) -> Vec<String> {
+    vec![
+        more_ready(setting),
+        "measure for longer, so that what happens but now and then is seen: --seconds".to_owned(),
+    ]
+}
+
 /// Where workers copy.
 pub(super) fn copying_on_workers(setting: &Setting) -> Vec<String> {
     let mut change = Vec::from_iter(more_workers(setting));

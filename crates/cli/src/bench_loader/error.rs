@@ -1,6 +1,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ocelli_data::loader::OnDamaged;
+
+use crate::image_set;
+
 /// What can go wrong while a loader is measured.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -36,6 +40,14 @@ pub(super) enum Error {
     #[error("the results cannot be written: {0}")]
     Output(io::Error),
 
+    /// A file of the set, without which it could go on.
+    #[error("{0}, or go on without it: --skip-damaged")]
+    Damaged(Box<Error>),
+
+    /// What was named is no set.
+    #[error(transparent)]
+    Set(#[from] image_set::Error),
+
     /// The set, or the loader.
     #[error(transparent)]
     Data(#[from] ocelli_data::Error),
@@ -59,5 +71,41 @@ pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { action, path: path.into(), source }
+    }
+
+    /// What ends a loader's batches. Where it is a file that would be left out if that were asked for, it says how to ask.
+    pub(super) fn of_batch(error: ocelli_data::Error, damaged: OnDamaged) -> Error {
+        match damaged {
+            OnDamaged::Fail if error.is_of_one_image() => Error::Damaged(Box::new(error.into())),
+            _ => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_left_out_is_told_with_how() {
+        let told = |error, damaged| Error::of_batch(error, damaged).to_string();
+        let unfit = || ocelli_data::Error::Unfit { path: "a.jpg".into(), what: "it has no pixels".into() };
+        let unreadable = |number| {
+            let source = io::Error::from_raw_os_error(number);
+            ocelli_data::Error::Io { action: "read", path: "a.jpg".into(), source }
+        };
+        let advice = ", or go on without it: --skip-damaged";
+        for error in [unfit(), unreadable(2), unreadable(13)] {
+            let expected = format!("{error}{advice}");
+            assert_eq!(told(error, OnDamaged::Fail), expected);
+        }
+        assert_eq!(told(unfit(), OnDamaged::Skip), unfit().to_string());
+        // Too many open files, and what is no file's fault, would end it all the same.
+        for error in
+            [unreadable(24), ocelli_data::Error::Setting { what: "a batch holds at least one image".into() }]
+        {
+            let expected = error.to_string();
+            assert_eq!(told(error, OnDamaged::Fail), expected);
+        }
     }
 }

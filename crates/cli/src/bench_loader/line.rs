@@ -33,8 +33,8 @@ pub(super) struct Loading {
 
 /// The titles of a table of measurements.
 pub(super) const HEADER: &str = concat!(
-    "                                           GPU   ms between batches     us an image: by the workers   feeding thread   training\n",
-    "measured  cache batch workers images/s  waited    p50    p95    p99    read prepare    copy  decode | engines submit |    waits\n",
+    "                                           GPU   ms between batches     us an image: by the workers   by the feeding thread           training\n",
+    "measured  cache batch workers images/s  waited    p50    p95    p99    read prepare    copy  decode | engines    host submit augment |    waits\n",
 );
 
 impl Line {
@@ -59,16 +59,19 @@ impl Line {
             kind.name(),
             measured.images_per_second()
         );
-        let Some(loader) = &measured.loader else { return text + "\n" };
-        let Split { read, prepare, stage, worker_decode, hardware_decode, submit, wait_batch, .. } =
-            Split::of(loader);
         // A string takes everything.
-        let _ = writeln!(
-            text,
-            " {read:>7.1} {prepare:>7.1} {stage:>7.1} {worker_decode:>7.1} | {hardware_decode:>7.1} {submit:>6.1} | \
-             {wait_batch:>8.1}"
-        );
-        let _ = writeln!(text, "          {}", decoders(loader));
+        if let Some(loader) = &measured.loader {
+            let Split { read, prepare, stage, worker_decode, hardware_decode, host_decode, .. } =
+                Split::of(loader);
+            let Split { submit, wait_augmentation, wait_batch, .. } = Split::of(loader);
+            let _ = write!(
+                text,
+                " {read:>7.1} {prepare:>7.1} {stage:>7.1} {worker_decode:>7.1} | {hardware_decode:>7.1} {host_decode:>7.1} \
+                 {submit:>6.1} {wait_augmentation:>7.1} | {wait_batch:>8.1}\n          {}",
+                decoders(loader)
+            );
+        }
+        let _ = writeln!(text, "\n          {}", measured.memory.text());
         text
     }
 
@@ -87,6 +90,7 @@ impl Line {
             "latency_ms": {
                 "p50": milliseconds(latency.p50), "p95": milliseconds(latency.p95), "p99": milliseconds(latency.p99),
             },
+            "memory_bytes": measured.memory.json(),
         });
         if let Some(Loading { workers, cache, times, pages }) = loader {
             line["workers"] = json!(workers);
@@ -99,6 +103,7 @@ impl Line {
             line["decoded_by"] = json!({
                 "engines": loader.hardware, "multiprocessors": loader.cuda, "host": loader.host, "before": loader.cached,
             });
+            line["refused"] = json!(loader.refused);
             line["damaged"] = json!(loader.damaged);
             line["bytes_read"] = json!(loader.bytes_read);
             line["encoded_cache"] = counts(loader.encoded_cache);
@@ -121,7 +126,9 @@ struct Split {
     worker_decode: f64,
     wait_workers: f64,
     hardware_decode: f64,
+    host_decode: f64,
     submit: f64,
+    wait_augmentation: f64,
     wait_room: f64,
     wait_batch: f64,
 }
@@ -136,20 +143,23 @@ impl Split {
             worker_decode: of_image(loader.worker_decode),
             wait_workers: of_image(loader.wait_workers),
             hardware_decode: of_image(loader.hardware_decode),
+            host_decode: of_image(loader.host_decode),
             submit: of_image(loader.submit),
+            wait_augmentation: of_image(loader.wait_augmentation),
             wait_room: of_image(loader.wait_room),
             wait_batch: of_image(loader.wait_batch),
         }
     }
 
     fn json(&self) -> Value {
-        let Split { read, prepare, stage, worker_decode, wait_workers, hardware_decode, .. } = self;
-        let Split { submit, wait_room, wait_batch, .. } = self;
+        let Split { read, prepare, stage, worker_decode, wait_workers, .. } = self;
+        let Split { hardware_decode, host_decode, submit, wait_augmentation, .. } = self;
+        let Split { wait_room, wait_batch, .. } = self;
         json!({
             "workers": { "read": read, "prepare": prepare, "copy": stage, "decode": worker_decode },
             "feeding_thread": {
-                "wait_for_workers": wait_workers, "engines": hardware_decode, "submit": submit,
-                "wait_for_room": wait_room,
+                "wait_for_workers": wait_workers, "engines": hardware_decode, "host": host_decode, "submit": submit,
+                "wait_for_augmentation": wait_augmentation, "wait_for_room": wait_room,
             },
             "training_thread": { "wait_for_batch": wait_batch },
         })
@@ -162,7 +172,8 @@ fn decoders(loader: &Statistics) -> String {
     let shares = [
         ("the engines", loader.hardware),
         ("workers and multiprocessors", loader.cuda),
-        ("workers", loader.host),
+        ("workers", loader.host.saturating_sub(loader.refused)),
+        ("the feeding thread", loader.refused),
         ("nobody again", loader.cached),
     ];
     let shares = shares.into_iter().filter(|&(_, count)| count > 0);
@@ -172,6 +183,9 @@ fn decoders(loader: &Statistics) -> String {
         true => "all was decoded ahead".to_owned(),
         false => format!("decoded by {}", shares.join(", ")),
     };
+    if loader.refused > 0 {
+        let _ = write!(text, "; the engines refused {}", loader.refused);
+    }
     if loader.damaged > 0 {
         let _ = write!(text, "; {} damaged", loader.damaged);
     }
@@ -186,13 +200,17 @@ fn decoders(loader: &Statistics) -> String {
 #[cfg(test)]
 mod tests {
     use crate::bench_loader::measure::Latency;
+    use crate::bench_loader::memory;
 
     use super::*;
 
     fn line() -> Line {
         let mut loader = Statistics::default();
-        (loader.hardware, loader.cuda, loader.host, loader.cached) = (60, 20, 0, 20);
+        (loader.hardware, loader.cuda, loader.host, loader.cached) = (60, 15, 5, 20);
+        loader.refused = 4;
         (loader.read, loader.submit) = (Duration::from_millis(10), Duration::from_millis(1));
+        (loader.host_decode, loader.wait_augmentation) =
+            (Duration::from_millis(30), Duration::from_millis(2));
         (loader.damaged, loader.encoded_cache.hits, loader.encoded_cache.misses) = (2, 3, 1);
         let times = Loading { workers: 4, cache: Cache::Warm, times: 7, pages: None };
         let latency = Latency { p50: Duration::from_millis(5), ..Latency::default() };
@@ -202,6 +220,7 @@ mod tests {
             elapsed: Duration::from_millis(500),
             waited: Duration::from_millis(125),
             latency,
+            memory: memory::tests::span(),
             loader: Some(loader),
         };
         Line { kind: Kind::Both, batch: 10, loader: Some(times), measured }
@@ -221,7 +240,12 @@ mod tests {
             ("/latency_ms/p50", json!(5.0)),
             ("/us_per_image/workers/read", json!(100.0)),
             ("/us_per_image/feeding_thread/submit", json!(10.0)),
+            ("/us_per_image/feeding_thread/host", json!(300.0)),
+            ("/us_per_image/feeding_thread/wait_for_augmentation", json!(20.0)),
             ("/decoded_by/engines", json!(60)),
+            ("/decoded_by/host", json!(5)),
+            ("/refused", json!(4)),
+            ("/memory_bytes/gpu/1", json!(5002u64 << 20)),
             ("/damaged", json!(2)),
         ] {
             assert_eq!(json.pointer(name), Some(&expected), "{name}");
@@ -231,6 +255,7 @@ mod tests {
         let measured = Measured { loader: None, ..line().measured };
         let json = Line { kind: Kind::Synthetic, loader: None, measured, ..line() }.json();
         assert!(json.get("workers").is_none() && json.get("us_per_image").is_none());
+        assert_eq!(json["memory_bytes"]["host"], json!([100 << 20, 101 << 20]));
     }
 
     #[test]
@@ -239,11 +264,30 @@ mod tests {
         let (row, below) = text.split_once('\n').unwrap();
         let title = HEADER.lines().last().unwrap();
         assert_eq!(row.len(), title.len(), "{title}\n{row}");
-        for (name, number) in [("images/s", "200"), ("waited", "25.0 %"), ("p50", "5.0"), ("read", "100.0")] {
+        for (name, number) in [
+            ("images/s", "200"),
+            ("waited", " 25.0 %"),
+            ("p50", " 5.0"),
+            ("read", " 100.0"),
+            ("host", " 300.0"),
+            ("submit", " 10.0"),
+            ("augment", " 20.0"),
+        ] {
             let end = title.find(name).unwrap() + name.len();
             assert!(row[..end].ends_with(number), "{title}\n{row}");
         }
-        let decoded = "decoded by the engines 60 %, workers and multiprocessors 20 %, nobody again 20 %; 2 damaged; 75 % of";
-        assert!(below.trim_start().starts_with(decoded), "{below}");
+        let below: Vec<&str> = below.lines().map(str::trim_start).collect();
+        let [decoded, memory] = below[..] else { panic!("{below:?}") };
+        assert_eq!(
+            decoded,
+            "decoded by the engines 60 %, workers and multiprocessors 15 %, workers 1 %, the feeding thread 4 %, nobody \
+             again 20 %; the engines refused 4; 2 damaged; 75 % of the files were kept"
+        );
+        assert!(memory.starts_with("memory, MiB: host 100 to 101 "), "{memory}");
+        // Without a loader there is nothing to tell but the memory.
+        let measured = Measured { loader: None, ..line().measured };
+        let text = Line { kind: Kind::Synthetic, loader: None, measured, ..line() }.text();
+        let rows: Vec<&str> = text.lines().collect();
+        assert!(rows.len() == 2 && rows[1].trim_start().starts_with("memory, MiB: "), "{text}");
     }
 }

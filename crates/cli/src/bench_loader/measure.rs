@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use ocelli_cuda::{Event, Stream};
+use ocelli_cuda::{Device, Event, Stream};
 use ocelli_data::loader::Statistics;
 use serde::Serialize;
 
 use super::error::{Error, Result};
+use super::memory::{Memory, Span};
 
 /// Steps that may be submitted before the GPU has begun them.
 const AHEAD: usize = 4;
@@ -69,6 +70,8 @@ pub(super) struct Measured {
     pub(super) waited: Duration,
     /// From batch to batch, as the thread that trains gets them.
     pub(super) latency: Latency,
+    /// How much memory was in use.
+    pub(super) memory: Span,
     /// What the loader did meanwhile.
     pub(super) loader: Option<Statistics>,
 }
@@ -112,12 +115,14 @@ impl Latency {
 /// Works until the time is over, or there are no more batches. Throughput is taken from the GPU's clock, between two points
 /// of its compute stream, and not from the host's, which runs ahead: so nothing has to be drained before, and no batch that
 /// was ready already counts twice.
-pub(super) fn measure(stream: &Stream, limits: Limits, subject: &mut impl Subject) -> Result<Measured> {
+pub(super) fn measure(device: &Device, limits: Limits, subject: &mut impl Subject) -> Result<Measured> {
+    let stream = device.stream();
     let mut waits = Waits::default();
     for _ in 0..limits.warm_up {
         step(stream, subject, &mut waits)?.ok_or(Error::Ended)?;
     }
     waits.forget();
+    let begin_memory = Memory::now(device)?;
     let before = subject.statistics();
     let (begin, started) = (stream.record_timed()?, Instant::now());
     let (mut images, mut times, mut last) = (0, Vec::new(), started);
@@ -132,9 +137,10 @@ pub(super) fn measure(stream: &Stream, limits: Limits, subject: &mut impl Subjec
     if times.is_empty() {
         return Err(Error::Ended);
     }
+    let memory = Span { begin: begin_memory, end: Memory::now(device)? };
     let elapsed = between(&begin, &end)?;
     let (batches, waited) = (times.len() as u64, waits.finish()?);
-    Ok(Measured { batches, images, elapsed, waited, latency: Latency::of(times), loader })
+    Ok(Measured { batches, images, elapsed, waited, latency: Latency::of(times), memory, loader })
 }
 
 /// What became of a batch.
@@ -205,8 +211,6 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use ocelli_cuda::Device;
-
     use super::*;
 
     #[test]
@@ -257,7 +261,7 @@ mod tests {
         let device = Device::new(0).unwrap();
         let measure = |left, seconds| {
             let limits = Limits { warm_up: 2, time: Duration::from_secs_f64(seconds) };
-            measure(device.stream(), limits, &mut Slow { left, asked: 0 })
+            measure(&device, limits, &mut Slow { left, asked: 0 })
         };
         let measured = measure(12, 60.0).unwrap();
         assert_eq!((measured.batches, measured.images), (10, 30));

@@ -7,6 +7,7 @@ mod advice;
 mod error;
 mod line;
 mod measure;
+mod memory;
 mod network;
 mod options;
 mod page_cache;
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 use ocelli_core::Device;
 use ocelli_cuda::library::{self, Library};
-use ocelli_data::augment::{Augmentation, Output};
-use ocelli_data::loader::{DecodedForm, LastBatch, Loader, LoaderConfig, OnDamaged};
+use ocelli_data::augment::Output;
+use ocelli_data::loader::{DecodedForm, LastBatch, Loader, LoaderConfig};
 use ocelli_data::sampler::Sampler;
 use serde_json::json;
 
@@ -45,36 +46,34 @@ use self::verdict::{Facts, judge};
 
 /// Batches that a small set is repeated to, where nothing of it is kept: more than a measurement takes.
 const EPOCH_BATCHES: usize = 1024;
+/// Classes that a network tells apart where there is no set: as many as ImageNet has.
+const CLASSES: usize = 1000;
 /// How long a set is read before it is measured warm.
 const WARMING: Duration = Duration::from_secs(60);
 
 /// Measures and says so; fails only when that cannot be written.
 pub(crate) fn run(options: &Options) -> io::Result<ExitCode> {
-    match bench(options) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Error::Output(error)) => Err(error),
-        Err(Error::Usage(what)) => {
-            eprintln!("error: {what}\n\nFor more information, try '--help'.");
-            Ok(ExitCode::from(2))
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            if options.json {
-                writeln!(io::stdout(), "{}", json!({ "error": error.to_string() }))?;
-            }
-            Ok(ExitCode::FAILURE)
-        }
+    let (error, more, code) = match bench(options) {
+        Ok(()) => return Ok(ExitCode::SUCCESS),
+        Err(Error::Output(error)) => return Err(error),
+        Err(error @ Error::Usage(_)) => (error, "\n\nFor more information, try '--help'.", ExitCode::from(2)),
+        Err(error) => (error, "", ExitCode::FAILURE),
+    };
+    eprintln!("error: {error}{more}");
+    if options.json {
+        writeln!(io::stdout(), "{}", json!({ "error": error.to_string() }))?;
     }
+    Ok(code)
 }
 
 fn bench(options: &Options) -> Result<()> {
-    let set = Set::open(&options.set)?;
-    options.check(&set)?;
+    let set = options.set.as_deref().map(Set::open).transpose()?;
+    set.iter().try_for_each(|set| options.check(set))?;
     // Rather now than after the first measurements.
     needed(options).try_for_each(|library| library::open(library).map(drop))?;
     let device = Device::new(options.device)?;
     device.set_precision(options.precision.precision());
-    let mut bench = Bench::new(options, &set, &device)?;
+    let mut bench = Bench::new(options, set.as_ref(), &device)?;
     for &batch in &options.batch {
         bench.synthetic(batch as usize)?;
     }
@@ -95,7 +94,9 @@ fn needed(options: &Options) -> impl Iterator<Item = Library> {
 /// What is measured, and what was so far.
 struct Bench<'a> {
     options: &'a Options,
-    set: &'a Set,
+    /// None where only the network is measured, which needs none.
+    set: Option<&'a Set>,
+    classes: usize,
     device: &'a Device,
     network: Option<Network>,
     limits: Limits,
@@ -104,14 +105,15 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(options: &'a Options, set: &'a Set, device: &'a Device) -> Result<Bench<'a>> {
-        let network =
-            options.trains().then(|| Network::new(device, &options.model, set.classes())).transpose()?;
+    fn new(options: &'a Options, set: Option<&'a Set>, device: &'a Device) -> Result<Bench<'a>> {
+        let classes = set.map_or(CLASSES, Set::classes);
+        let network = options.trains().then(|| Network::new(device, &options.model, classes)).transpose()?;
         let with_loader = options.caches().len() * options.workers.len() * options.loader_kinds().len();
         let without = usize::from(options.measures(Kind::Synthetic));
-        let report = Report::new(options, set, device, options.batch.len() * (with_loader + without))?;
+        let measurements = options.batch.len() * (with_loader + without);
+        let report = Report::new(options, set, classes, device, measurements)?;
         let limits = Limits { warm_up: options.warm_up, time: options.seconds };
-        Ok(Bench { options, set, device, network, limits, report, lines: Vec::new() })
+        Ok(Bench { options, set, classes, device, network, limits, report, lines: Vec::new() })
     }
 
     fn cuda(&self) -> Result<&'a ocelli_cuda::Device> {
@@ -121,30 +123,28 @@ impl<'a> Bench<'a> {
 
     /// Trains on a batch that lies on the GPU, if that is asked for.
     fn synthetic(&mut self, batch: usize) -> Result<()> {
-        let stream = self.cuda()?.stream();
+        let cuda = self.cuda()?;
         let Some(network) = self.network.as_mut().filter(|_| self.options.measures(Kind::Synthetic)) else {
             return Ok(());
         };
         self.report.begin(Kind::Synthetic, batch, None);
         let size = self.options.size as usize;
-        let images = Labelled::synthetic(self.device, batch, size, self.set.classes())?;
-        let measured = measure(stream, self.limits, &mut Resident { network, batch: images, images: batch })?;
+        let images = Labelled::synthetic(self.device, batch, size, self.classes)?;
+        let measured = measure(cuda, self.limits, &mut Resident { network, batch: images, images: batch })?;
         self.keep(Line { kind: Kind::Synthetic, batch, loader: None, measured })
     }
 
     /// Goes through the settings of the loader with such a cache, and judges the best.
     fn loader(&mut self, cache: Cache) -> Result<()> {
         let kinds = self.options.loader_kinds();
-        if kinds.is_empty() {
-            return Ok(());
-        }
+        let Some(set) = self.set.filter(|_| !kinds.is_empty()) else { return Ok(()) };
         if cache == Cache::Warm {
-            self.warm()?;
+            self.warm(set)?;
         }
         for &batch in &self.options.batch {
             for &workers in &self.options.workers {
                 for &kind in &kinds {
-                    self.loaded(kind, batch as usize, workers as usize, cache)?;
+                    self.loaded(set, kind, batch as usize, workers as usize, cache)?;
                 }
             }
         }
@@ -152,9 +152,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Brings the files into the system's memory.
-    fn warm(&self) -> Result<()> {
+    fn warm(&self, set: &Set) -> Result<()> {
         self.report.preparing("reading the set");
-        let (read, images) = (read_through(self.set, WARMING)?, self.set.len());
+        let (read, images) = (read_through(set, WARMING)?, set.len());
         if read < images {
             let seconds = WARMING.as_secs();
             self.report.note(&format!(
@@ -165,19 +165,19 @@ impl<'a> Bench<'a> {
     }
 
     /// Takes a loader's batches, and trains on them if that is what is measured.
-    fn loaded(&mut self, kind: Kind, batch: usize, workers: usize, cache: Cache) -> Result<()> {
+    fn loaded(&mut self, set: &Set, kind: Kind, batch: usize, workers: usize, cache: Cache) -> Result<()> {
         let cuda = self.cuda()?;
         let config = self.config(batch, workers);
         let workers = if workers == 0 { processors() } else { workers };
         self.report.begin(kind, batch, Some((workers, cache)));
-        let pages = (cache == Cache::Cold).then(|| self.drop_pages()).transpose()?;
-        let times = self.times(batch, cache);
-        let images = self.set.images(times)?;
+        let pages = (cache == Cache::Cold).then(|| self.drop_pages(set)).transpose()?;
+        let times = self.times(set, batch, cache);
+        let images = set.images(times)?;
         let sampler = Sampler::shuffled(images.len(), 1);
         let loader = Loader::new(cuda, images, sampler, config)?;
         let network = self.network.as_mut().filter(|_| kind == Kind::Both);
         let mut subject = Loaded::new(self.device, &loader, cache == Cache::Cold, network)?;
-        let measured = measure(cuda.stream(), self.limits, &mut subject)?;
+        let measured = measure(cuda, self.limits, &mut subject)?;
         drop(subject);
         self.keep(Line { kind, batch, loader: Some(Loading { workers, cache, times, pages }), measured })
     }
@@ -186,10 +186,10 @@ impl<'a> Bench<'a> {
         let options = self.options;
         LoaderConfig {
             batch,
-            augmentation: Augmentation::imagenet_training(options.size),
+            augmentation: options.augmentation(),
             output: Output { dtype: options.precision.element(), ..Output::default() },
             last: LastBatch::Drop,
-            damaged: if options.skip_damaged { OnDamaged::Skip } else { OnDamaged::Fail },
+            damaged: options.damaged(),
             workers,
             prefetch: options.prefetch as usize,
             hardware_share: options.hardware_share as f32,
@@ -203,19 +203,19 @@ impl<'a> Bench<'a> {
 
     /// How often each image is to be in an epoch. What is cold is so but once; what is kept is found again in the next
     /// epoch only.
-    fn times(&self, batch: usize, cache: Cache) -> usize {
+    fn times(&self, set: &Set, batch: usize, cache: Cache) -> usize {
         let keeps = self.options.encoded_cache > 0 || self.options.decoded_cache > 0;
         let images = match cache {
             Cache::Cold => 0,
             Cache::Warm if keeps => batch,
             Cache::Warm => batch * EPOCH_BATCHES,
         };
-        images.div_ceil(self.set.len()).max(1)
+        images.div_ceil(set.len()).max(1)
     }
 
     /// Makes the cache cold, and says so, once, where that cannot be had.
-    fn drop_pages(&self) -> Result<Pages> {
-        let pages = drop_files(self.set)?;
+    fn drop_pages(&self, set: &Set) -> Result<Pages> {
+        let pages = drop_files(set, self.options.damaged())?;
         let is_known =
             self.lines.iter().filter_map(|line| line.loader).any(|known| known.pages == Some(pages));
         match pages {
@@ -260,7 +260,7 @@ impl<'a> Bench<'a> {
         let options = self.options;
         let workers = best.loader.map_or(0, |loader| loader.workers);
         let setting = Setting {
-            packed: self.set.is_packed(),
+            packed: self.set.is_some_and(Set::is_packed),
             workers,
             processors: processors(),
             prefetch: options.prefetch as usize,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use ocelli_core::Precision;
-use ocelli_data::augment::Element;
+use ocelli_data::augment::{Augmentation, Element, Policy};
+use ocelli_data::loader::OnDamaged;
 use ocelli_models::NAMES;
 use serde::Serialize;
 
@@ -18,14 +19,22 @@ use super::set::Set;
 #[command(
     after_help = "Three things are timed: training on one batch that lies on the GPU (synthetic), taking batches and \
                         dropping them (loader), and training on them (both). The verdict says what holds training back, and \
-                        what to change.\n\n\
+                        what to change. Each number of --batch is measured with each of --workers. The times that workers \
+                        take for an image are sums over all of them, who work side by side.\n\n\
+                        Each measurement tells how much memory was in use at its begin and at its end: this process's in the \
+                        host (of which mapped files: the pages of a record file that were read), where the system is Linux, \
+                        and the GPU's, whoever uses it. Memory that stays the same over a long time, as with --seconds 600, \
+                        is used up by nothing.\n\n\
                         Examples:\n  \
                         ocelli bench-loader imagenet --batch 256 --workers 4,8,16\n  \
                         ocelli bench-loader train.records --cache both --json"
 )]
 pub(crate) struct Options {
     /// A directory of class folders, a directory with such a train/ in it, or a record file
-    pub(super) set: PathBuf,
+    ///
+    /// With --only synthetic it may be left out: the network then tells 1000 classes apart.
+    #[arg(required_unless_present = "only", required_if_eq_any = [("only", "loader"), ("only", "both")])]
+    pub(super) set: Option<PathBuf>,
     /// The network that is trained
     #[arg(long, default_value = "resnet50", value_parser = PossibleValuesParser::new(NAMES))]
     pub(super) model: String,
@@ -64,6 +73,9 @@ pub(crate) struct Options {
     /// Let the engines write JPEG's own planes, which the augmentation converts, instead of red, green and blue
     #[arg(long)]
     pub(super) planes: bool,
+    /// Random operations on the images, besides the crop and the mirroring of training on ImageNet
+    #[arg(long, value_enum)]
+    pub(super) policy: Option<PolicyOption>,
     /// Keep files in the host's memory, up to so many MiB
     #[arg(long, value_name = "MIB", default_value = "0", value_parser = mebibytes)]
     pub(super) encoded_cache: usize,
@@ -80,7 +92,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(super) skip_damaged: bool,
     /// Which GPU, counted from 0
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, alias = "gpu", default_value_t = 0)]
     pub(super) device: usize,
     /// Print a line of JSON for each measurement, and for each verdict
     #[arg(long)]
@@ -117,6 +129,25 @@ impl Type {
             Type::F16 => Element::F16,
             Type::Bf16 => Element::Bf16,
             Type::F32 | Type::Tf32 => Element::F32,
+        }
+    }
+}
+
+/// Random operations on images.
+#[derive(Clone, Copy, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PolicyOption {
+    /// Two operations of one magnitude, as torchvision's RandAugment
+    RandAugment,
+    /// One operation of a random magnitude, as torchvision's TrivialAugmentWide
+    TrivialAugment,
+}
+
+impl PolicyOption {
+    const fn policy(self) -> Policy {
+        match self {
+            PolicyOption::RandAugment => Policy::rand_augment(),
+            PolicyOption::TrivialAugment => Policy::trivial_augment(),
         }
     }
 }
@@ -170,6 +201,17 @@ impl Options {
         }
     }
 
+    /// What is done to the images.
+    pub(super) fn augmentation(&self) -> Augmentation {
+        let policy = self.policy.map(PolicyOption::policy);
+        Augmentation { policy, ..Augmentation::imagenet_training(self.size) }
+    }
+
+    /// What becomes of files that cannot be read or decoded.
+    pub(super) fn damaged(&self) -> OnDamaged {
+        if self.skip_damaged { OnDamaged::Skip } else { OnDamaged::Fail }
+    }
+
     /// Rather now than after minutes of measuring.
     pub(super) fn check(&self, set: &Set) -> Result<()> {
         if self.loader_kinds().is_empty() || !self.caches().contains(&Cache::Cold) {
@@ -208,7 +250,43 @@ fn mebibytes(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn a_policy_comes_to_the_training_augmentation() {
+        let augmentation = |arguments: &[&str]| {
+            let arguments = [&["ocelli", "set", "--size", "160"], arguments].concat();
+            Arguments::try_parse_from(arguments).map(|arguments| arguments.options.augmentation())
+        };
+        let plain = Augmentation::imagenet_training(160);
+        assert_eq!(augmentation(&[]).unwrap(), plain);
+        for (name, policy) in
+            [("rand-augment", Policy::rand_augment()), ("trivial-augment", Policy::trivial_augment())]
+        {
+            let expected = Augmentation { policy: Some(policy), ..plain };
+            assert_eq!(augmentation(&["--policy", name]).unwrap(), expected);
+        }
+        assert!(augmentation(&["--policy", "auto-augment"]).is_err());
+    }
+
+    #[test]
+    fn a_set_is_needed_by_what_reads_one() {
+        let parse = |arguments: &[&str]| Arguments::try_parse_from([&["ocelli"], arguments].concat());
+        for arguments in [&[][..], &["--only", "loader"], &["--only", "both"]] {
+            assert!(parse(arguments).is_err(), "{arguments:?}");
+            assert!(parse(&[&["set"], arguments].concat()).is_ok(), "{arguments:?}");
+        }
+        assert!(parse(&["--only", "synthetic"]).is_ok_and(|parsed| parsed.options.set.is_none()));
+        assert!(parse(&["set", "--only", "synthetic"]).is_ok_and(|parsed| parsed.options.set.is_some()));
+    }
 
     #[test]
     fn numbers_out_of_their_ranges_are_refused() {

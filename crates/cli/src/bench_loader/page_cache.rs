@@ -64,8 +64,12 @@ mod linux {
     use std::fs::File;
     use std::io::IoSliceMut;
     use std::path::Path;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
 
+    use ocelli_data::loader::OnDamaged;
     use rustix::fs::{Advice, fadvise};
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
@@ -75,41 +79,66 @@ mod linux {
 
     /// How many places of the files are looked at afterwards.
     const LOOKED_AT: usize = 16;
+    /// How often a place is looked at that seems to stay in memory.
+    pub(super) const LOOKS: usize = 3;
+    /// How long it is let alone between two looks.
+    pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-    /// Asks the system to drop the set's files from its memory, and looks whether it did.
+    /// Asks the system to drop the set's files from its memory, and looks whether it did. Files that cannot be opened are
+    /// passed over where damaged ones are to be: the loader does so, too.
     ///
     /// # Errors
-    /// [`Error::Io`] where a file that is looked at cannot be opened.
-    pub(in crate::bench_loader) fn drop_files(set: &Set) -> Result<Pages> {
+    /// Otherwise [`Error::Damaged`] with [`Error::Io`], which names the file; [`Error::Io`] where a record file cannot be
+    /// looked at.
+    pub(in crate::bench_loader) fn drop_files(set: &Set, damaged: OnDamaged) -> Result<Pages> {
         let files = set.files();
-        let refused = AtomicBool::new(false);
-        in_parallel(files.len(), |index, _| {
-            if !files.get(index).is_none_or(|file| forget(file)) {
-                refused.store(true, Ordering::Relaxed);
-            }
+        let (refused, unopened) = (AtomicBool::new(false), OnceLock::new());
+        in_parallel(files.len(), |index, _| match files.get(index).map(|file| forget(file)) {
+            Some(Ok(false)) => refused.store(true, Ordering::Relaxed),
+            // One of them is enough to be told.
+            Some(Err(error)) => drop(unopened.set(error)),
+            Some(Ok(true)) | None => {}
         });
+        if let Some(error) = unopened.into_inner().filter(|_| damaged == OnDamaged::Fail) {
+            return Err(Error::Damaged(Box::new(error)));
+        }
         if refused.into_inner() {
             return Ok(Pages::Kept);
         }
         let mut found = Pages::Dropped;
         for (file, offset) in places(&files)? {
-            match is_in_memory(file, offset)? {
-                Some(true) => return Ok(Pages::Kept),
-                Some(false) => {}
-                None => found = Pages::Unknown,
+            // What cannot be opened was told above, or is passed over.
+            match look(file, offset).unwrap_or(Pages::Dropped) {
+                Pages::Kept => return Ok(Pages::Kept),
+                Pages::Dropped => {}
+                Pages::Unknown => found = Pages::Unknown,
             }
-            // To look may have made the system read.
-            forget(file);
         }
         Ok(found)
     }
 
+    /// What became of a byte of a file. To look makes the system read, and a fast disk may have read before the look is over;
+    /// and what was written just now may be held for a moment longer. So what is found in memory is forgotten once more, and
+    /// looked at again a little later.
+    fn look(path: &Path, offset: u64) -> Result<Pages> {
+        for _ in 0..LOOKS {
+            let is_there = is_in_memory(path, offset)?;
+            forget(path)?;
+            match is_there {
+                Some(true) => thread::sleep(PAUSE),
+                Some(false) => return Ok(Pages::Dropped),
+                None => return Ok(Pages::Unknown),
+            }
+        }
+        Ok(Pages::Kept)
+    }
+
     /// Whether the system takes the wish. What was written just now can be dropped once it is on the disk.
-    fn forget(path: &Path) -> bool {
-        let Ok(file) = File::open(path) else { return false };
+    fn forget(path: &Path) -> Result<bool> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
         // A file that cannot be written to the disk stays, and that is found out afterwards.
         let _ = file.sync_data();
-        fadvise(&file, 0, None, Advice::DontNeed).is_ok()
+        Ok(fadvise(&file, 0, None, Advice::DontNeed).is_ok())
     }
 
     /// Places all over the files: in many files their beginnings, in one its parts.
@@ -124,7 +153,7 @@ mod linux {
     }
 
     /// Whether a byte of a file can be read without the disk; `None` where the file system does not tell.
-    fn is_in_memory(path: &Path, offset: u64) -> Result<Option<bool>> {
+    pub(super) fn is_in_memory(path: &Path, offset: u64) -> Result<Option<bool>> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let mut byte = [0];
         Ok(match preadv2(&file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
@@ -138,7 +167,7 @@ mod linux {
 
 /// Other systems have no such call.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn drop_files(_: &Set) -> Result<Pages> {
+pub(super) fn drop_files(_: &Set, _: ocelli_data::loader::OnDamaged) -> Result<Pages> {
     Ok(Pages::Kept)
 }
 
@@ -147,26 +176,52 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use ocelli_data::loader::OnDamaged;
+
     use super::*;
 
-    /// Forty files of a class.
-    fn set_in(home: &Path) -> Set {
+    /// Forty files of a class, of so many bytes.
+    fn set_in(home: &Path, bytes: usize) -> Set {
         let class = home.join("class");
         fs::create_dir(&class).unwrap();
         for number in 0..40 {
-            fs::write(class.join(format!("{number}.jpg")), [7; 5000]).unwrap();
+            fs::write(class.join(format!("{number}.jpg")), vec![7; bytes]).unwrap();
         }
         Set::open(home).unwrap()
+    }
+
+    /// What becomes of a file on this file system, when the system is told to forget it.
+    #[cfg(target_os = "linux")]
+    fn expected_in(home: &Path) -> Pages {
+        let path = home.join("alone");
+        fs::write(&path, [7; 5000]).unwrap();
+        let file = fs::File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let mut looks = (0..linux::LOOKS).map(|_| {
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let is_there = linux::is_in_memory(&path, 0).unwrap();
+            thread::sleep(linux::PAUSE);
+            is_there
+        });
+        match looks.find(|look| *look != Some(true)) {
+            None => Pages::Kept,
+            Some(Some(_)) => Pages::Dropped,
+            Some(None) => Pages::Unknown,
+        }
     }
 
     #[test]
     fn a_set_is_read_whole_and_dropped_where_the_system_does_that() {
         let home = tempfile::tempdir().unwrap();
-        let set = set_in(home.path());
+        let set = set_in(home.path(), 5000);
         assert_eq!(read_through(&set, Duration::from_secs(60)).unwrap(), 40);
         assert_eq!(read_through(&set, Duration::ZERO).unwrap(), 0);
+        #[cfg(target_os = "linux")]
+        let expected = expected_in(home.path());
+        #[cfg(not(target_os = "linux"))]
+        let expected = Pages::Kept;
+        assert_eq!(drop_files(&set, OnDamaged::Fail).unwrap(), expected);
         // Whatever the file system does, the files stay what they are.
-        drop_files(&set).unwrap();
         assert_eq!(*set.images(1).unwrap().bytes(39).unwrap(), [7; 5000]);
     }
 
@@ -175,7 +230,27 @@ mod tests {
     fn files_that_are_nowhere_but_in_memory_are_not_called_dropped() {
         // A file system in memory, on every Linux.
         let home = tempfile::tempdir_in("/dev/shm").unwrap();
-        assert_ne!(drop_files(&set_in(home.path())).unwrap(), Pages::Dropped);
+        assert_ne!(drop_files(&set_in(home.path(), 5000), OnDamaged::Fail).unwrap(), Pages::Dropped);
+        // Nothing of an empty file is in memory, wherever it is.
+        let home = tempfile::tempdir_in("/dev/shm").unwrap();
+        assert_ne!(drop_files(&set_in(home.path(), 0), OnDamaged::Fail).unwrap(), Pages::Kept);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_cannot_be_opened_is_not_called_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let set = set_in(home.path(), 0);
+        let gone = home.path().join("class/17.jpg");
+        fs::remove_file(&gone).unwrap();
+        let error = drop_files(&set, OnDamaged::Fail).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot open {}: ", gone.display())), "{error}");
+        assert!(error.ends_with("--skip-damaged"), "{error}");
+        // The others can be dropped, or rather have nothing that could be kept.
+        assert_ne!(drop_files(&set, OnDamaged::Skip).unwrap(), Pages::Kept);
+        // Those among them that are looked at, too.
+        fs::remove_dir_all(home.path().join("class")).unwrap();
+        assert_ne!(drop_files(&set, OnDamaged::Skip).unwrap(), Pages::Kept);
     }
 
     #[test]

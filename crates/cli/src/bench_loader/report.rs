@@ -25,18 +25,21 @@ pub(super) struct Report {
 
 impl Report {
     /// Begins the table.
-    pub(super) fn new(options: &Options, set: &Set, device: &Device, measurements: usize) -> Result<Report> {
-        let report =
-            Report { json: options.json, bar: bar(measurements), about: about(options, set, device) };
-        let title = format!(
-            "{} on {} images of {} classes in {}\n\n{}",
-            report.about.get("gpu").and_then(Value::as_str).unwrap_or_default(),
-            set.len(),
-            set.classes(),
-            set.path().display(),
-            HEADER
-        );
-        report.text(&title)?;
+    pub(super) fn new(
+        options: &Options,
+        set: Option<&Set>,
+        classes: usize,
+        device: &Device,
+        measurements: usize,
+    ) -> Result<Report> {
+        let about = about(options, set, classes, device);
+        let report = Report { json: options.json, bar: bar(measurements), about };
+        let gpu = report.about.get("gpu").and_then(Value::as_str).unwrap_or_default();
+        let images = match set {
+            Some(set) => format!("{} images of {classes} classes in {}", set.len(), set.path().display()),
+            None => format!("no images, for {classes} classes"),
+        };
+        report.text(&format!("{gpu} on {images}\n\n{HEADER}"))?;
         Ok(report)
     }
 
@@ -71,13 +74,14 @@ impl Report {
     pub(super) fn verdict(&self, best: &Line, facts: &Facts, verdict: &Verdict) -> Result<()> {
         let Some(Loading { workers, cache, .. }) = best.loader else { return Ok(()) };
         if self.json {
-            let Facts { synthetic, loader, both, waited, shares, .. } = facts;
+            let Facts { synthetic, loader, both, waited, shares, beside, .. } = facts;
             return self.object(&json!({
                 "kind": "verdict", "batch": best.batch, "workers": workers, "cache": cache,
                 "bound": verdict.bound, "why": verdict.why, "change": verdict.change,
                 "images_per_s": { "synthetic": synthetic, "loader": loader, "both": both },
                 "gpu_waited_share": waited,
                 "shares": shares,
+                "shares_beside_training": beside,
             }));
         }
         let cache = cache.name();
@@ -115,7 +119,7 @@ fn bar(measurements: usize) -> ProgressBar {
 }
 
 /// The machine, the versions, and the settings that do not change.
-fn about(options: &Options, set: &Set, device: &Device) -> Map<String, Value> {
+fn about(options: &Options, set: Option<&Set>, classes: usize, device: &Device) -> Map<String, Value> {
     let gpu = device.gpu();
     let properties = gpu.map(|gpu| gpu.cuda().properties());
     let cudnn = gpu.and_then(|gpu| gpu.cudnn().ok()).map(|cudnn| cudnn.version().to_string());
@@ -130,10 +134,10 @@ fn about(options: &Options, set: &Set, device: &Device) -> Map<String, Value> {
             "nvrtc": nvrtc_version().ok().map(|(major, minor)| format!("{major}.{minor}")),
             "nvjpeg": nvjpeg,
         },
-        "set": set.path().display().to_string(),
-        "packed": set.is_packed(),
-        "images_of_set": set.len(),
-        "classes": set.classes(),
+        "set": set.map(|set| set.path().display().to_string()),
+        "packed": set.map(Set::is_packed),
+        "images_of_set": set.map(Set::len),
+        "classes": classes,
         "model": options.model,
         "size": options.size,
         "precision": options.precision,
@@ -141,6 +145,7 @@ fn about(options: &Options, set: &Set, device: &Device) -> Map<String, Value> {
         "hardware_share": options.hardware_share,
         "hardware_threads": options.hardware_threads,
         "planes": options.planes,
+        "policy": options.policy,
         "encoded_cache_bytes": options.encoded_cache,
         "decoded_cache_bytes": options.decoded_cache,
         "warm_up": options.warm_up,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ocelli_data::{Encoded, ImageSet, Object};
 
 use super::error::{Error, Result};
+use crate::image_set::{self, holds_folders};
 
 /// Image files on a disk.
 pub(super) struct Set {
@@ -23,11 +24,12 @@ enum Kind {
 }
 
 impl Set {
-    /// Class folders, those in `train` of a directory that has one, or a record file.
+    /// Class folders, those in `train` of a directory that has some there, or a record file. Without folders in it, `train` is
+    /// a class.
     pub(super) fn open(path: &Path) -> Result<Set> {
         let train = path.join("train");
-        let path = if train.is_dir() { train } else { path.to_owned() };
-        let set = ImageSet::open(&path)?;
+        let path = if holds_folders(&train) { train } else { path.to_owned() };
+        let set = image_set::open(&path)?;
         let (len, classes) = (Encoded::len(&set), set.classes().len());
         let kind = if set.folder().is_some() { Kind::Folder(Arc::new(set)) } else { Kind::Records };
         if len == 0 {
@@ -146,6 +148,18 @@ mod tests {
             assert_eq!(set.files().len(), files);
             assert_eq!(*set.images(1).unwrap().bytes(1).unwrap(), *b"second");
         }
+    }
+
+    #[test]
+    fn a_class_may_be_called_train() {
+        let home = tempfile::tempdir().unwrap();
+        for file in ["train/a.jpg", "car/b.jpg", "plane/c.jpg"] {
+            let path = home.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "no image").unwrap();
+        }
+        let set = Set::open(home.path()).unwrap();
+        assert_eq!((set.path(), set.len(), set.classes()), (home.path(), 3, 3));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ocelli_core::Device;
 use ocelli_data::loader::{Batch, Batches, Loader, Statistics};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::measure::Subject;
 use super::network::{Labelled, Network};
 
@@ -90,7 +90,7 @@ impl Epochs {
     fn next(&mut self) -> Result<Option<Batch>> {
         loop {
             if let Some(batch) = self.batches.next() {
-                let batch = batch?;
+                let batch = batch.map_err(|error| Error::of_batch(error, self.loader.config().damaged))?;
                 self.prepare()?;
                 return Ok(Some(batch));
             }

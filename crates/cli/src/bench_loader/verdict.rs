@@ -14,6 +14,8 @@ const KEEPS_UP: f64 = 0.95;
 const ENGINES_BUSY: f64 = 0.8;
 /// The GPU is not short of data where it waits no longer than this share of its time.
 const HARDLY_WAITS: f64 = 0.05;
+/// Threads that are at work in less than this share of the time hold nobody back.
+const IDLE: f64 = 0.05;
 
 /// What takes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +25,8 @@ pub(super) enum Bound {
     Decoding,
     Copying,
     Computing,
+    /// Nothing of what is measured.
+    Unknown,
 }
 
 impl Bound {
@@ -32,6 +36,7 @@ impl Bound {
             Bound::Decoding => "decoding",
             Bound::Copying => "copying",
             Bound::Computing => "computing",
+            Bound::Unknown => "nothing that is measured here",
         }
     }
 }
@@ -72,7 +77,7 @@ impl fmt::Display for Verdict {
 
 /// Judges. Where training keeps up with the network alone, or the GPU hardly waits, it is the network. Otherwise it is what
 /// the busier side of the loader does longest: the workers, who read, decode and copy, or the thread that feeds the GPU's
-/// engines, copies and augments.
+/// engines, decodes what they refuse, copies and augments. Where neither side does much, nothing is known.
 pub(super) fn judge(facts: &Facts) -> Verdict {
     if let Some(verdict) = computing(facts) {
         return verdict;
@@ -83,6 +88,9 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
         return verdict;
     }
     let Facts { shares, setting, .. } = facts;
+    if shares.workers().max(shares.feeder()) < IDLE {
+        return nobody_is_busy(facts);
+    }
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let (bound, busy, mut change) = if shares.workers() >= shares.feeder() {
         let Shares { workers_read, workers_decode, workers_copy, .. } = *shares;
@@ -98,6 +106,12 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
             let busy = busy(workers_copy, "copying into page-locked memory");
             (Bound::Copying, busy, advice::copying_on_workers(setting))
         }
+    } else if shares.host_decode >= shares.engines.max(shares.feed) {
+        let busy = format!(
+            "one thread decodes on the host what the GPU's JPEG engines refuse, in {} of the time",
+            percent(shares.host_decode)
+        );
+        (Bound::Decoding, busy, advice::decoding_what_engines_refuse(shares, setting))
     } else if shares.engines >= shares.feed {
         let busy = format!("the GPU's JPEG engines are at work in {} of the time", percent(shares.engines));
         (Bound::Decoding, busy, advice::decoding_on_engines(setting))
@@ -120,6 +134,19 @@ fn engines_beside_training(facts: &Facts) -> Option<Verdict> {
         speeds(facts)
     );
     Some(Verdict { bound: Bound::Decoding, why, change: advice::decoding_on_engines(&facts.setting) })
+}
+
+/// That no thread of the loader does much, so that none is what training waits for.
+fn nobody_is_busy(facts: &Facts) -> Verdict {
+    let Facts { shares, setting, .. } = facts;
+    let why = format!(
+        "the {} workers are at work in {:.0} % of their time, and the thread that feeds the GPU in {:.0} % of its{}",
+        setting.workers,
+        100.0 * shares.workers(),
+        100.0 * shares.feeder(),
+        speeds(facts)
+    );
+    Verdict { bound: Bound::Unknown, why, change: advice::nobody_is_busy(setting) }
 }
 
 /// That it is the GPU's work, if it is.
@@ -268,6 +295,48 @@ mod tests {
         judged(&facts, Bound::Decoding, why, "--hardware-share 0.8");
         facts.setting.hardware_share = 0.8;
         judged(&facts, Bound::Decoding, why, "recompress");
+    }
+
+    #[test]
+    fn engines_that_refuse_files_want_others() {
+        let shares = Shares {
+            host_decode: 0.9,
+            engines: 0.05,
+            feed: 0.05,
+            workers_read: 0.2,
+            refused: 0.125,
+            ..Shares::default()
+        };
+        let mut facts = facts(shares);
+        let why = "one thread decodes on the host what the GPU's JPEG engines refuse, in 90 % of the time";
+        let verdict = judged(&facts, Bound::Decoding, why, "the engines refuse 12.5 % of the images");
+        for what in ["dataset recompress", "dataset stats", "--hardware-share 0", "--decoded-cache"] {
+            assert!(verdict.change.iter().any(|change| change.contains(what)), "{what}: {verdict}");
+        }
+        // Workers that are busier still are what to look at first.
+        facts.shares.workers_read = 0.99;
+        facts.shares.host_decode = 0.85;
+        judged(&facts, Bound::Reading, "the 8 workers", "pack");
+        facts.shares = Shares { engines: 0.5, host_decode: 0.4, ..Shares::default() };
+        judged(&facts, Bound::Decoding, "the GPU's JPEG engines", "--decoded-cache");
+        facts.shares = Shares { feed: 0.5, host_decode: 0.4, ..Shares::default() };
+        judged(&facts, Bound::Copying, "copies to the GPU", "--decoded-cache");
+    }
+
+    #[test]
+    fn threads_that_do_nothing_are_not_blamed() {
+        let why =
+            "the 8 workers are at work in 0 % of their time, and the thread that feeds the GPU in 0 % of its";
+        let verdict = judged(&facts(Shares::default()), Bound::Unknown, why, "--prefetch");
+        assert!(
+            verdict.to_string().starts_with("bound by nothing that is measured here: the 8"),
+            "{verdict}"
+        );
+        // Much of it, but little of each.
+        let little = Shares { workers_read: 0.03, feed: 0.04, ..Shares::default() };
+        let why = "the 8 workers are at work in 3 % of their time, and the thread that feeds the GPU in 4 %";
+        judged(&facts(little), Bound::Unknown, why, "--prefetch");
+        judged(&facts(Shares { feed: 0.06, ..little }), Bound::Copying, "copies to the GPU", "--decoded");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod stats;
 mod subset;
 
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,15 +20,23 @@ use serde_json::json;
 
 use crate::print;
 
+/// How many faults the texts of reports list.
+const LISTED: usize = 20;
+
 #[derive(Subcommand)]
 pub(crate) enum Action {
     /// Packs the images of class folders into one file, which training reads without opening each
     Pack(pack::Options),
     /// Says what a set of images consists of: classes, sizes, JPEG qualities, decoders, mean and deviation of pixels
+    ///
+    /// Mean and deviation are left out where there is no GPU.
+    /// Files that cannot be read are a part of the answer, and listed as faults: that there are some is no failure.
     Stats(stats::Options),
     /// Copies a part of a set of images, as they are
     Subset(subset::Options),
     /// Makes JPEG files smaller by a lower quality, never a higher one; needs a GPU
+    ///
+    /// Progressive files become baseline files, which the GPU's JPEG engines decode.
     Recompress(recompress::Options),
 }
 
@@ -76,6 +84,11 @@ fn free(path: &Path, overwrite: bool) -> Result<(), Box<dyn Error>> {
 /// How many threads may be asked for; 0 leaves it to the command.
 fn workers() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(..=1024)
+}
+
+/// Where a report's text names some of the faults only, says how to see them all.
+fn where_the_others_are(f: &mut fmt::Formatter<'_>, faults: usize) -> fmt::Result {
+    if faults > LISTED { writeln!(f, "  --json lists them all") } else { Ok(()) }
 }
 
 /// Hidden where standard error is no terminal.

@@ -5,19 +5,19 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
-use ocelli_data::images::ImageFolder;
 use ocelli_data::records::Records;
 use ocelli_data::subset::{self, Choice};
 use ocelli_data::{Encoded, ImageSet, Kind, Target};
 use serde::Serialize;
 
 use super::{bar, free};
+use crate::image_set;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// A directory with a folder of images for each class
     directory: PathBuf,
-    /// The file to make
+    /// The file to make, whose name should end in .records
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Threads that read; 0 for as many as the machine runs at once
@@ -52,7 +52,15 @@ impl fmt::Display for Packed {
 pub(crate) fn run(options: &Options) -> Result<Packed, Box<dyn Error>> {
     let Options { directory, output, workers, overwrite, .. } = options;
     free(output, *overwrite)?;
-    let set = ImageSet::from(ImageFolder::open(directory)?);
+    let set = ImageSet::from(image_set::open_folders(directory)?);
+    // It is a record file by any name; what another command would make of such a name is another thing.
+    if Target::new(output).kind != Kind::Records {
+        eprintln!(
+            "warning: the name of the record file {} does not end in .records: for `ocelli dataset subset` and `recompress` it \
+             would be that of a directory",
+            output.display()
+        );
+    }
     let target = Target { path: output.clone(), kind: Kind::Records, overwrite: *overwrite };
     let bar = bar("packing", set.len());
     subset::copy(&set, &Choice::default(), &target, *workers, |count| bar.set_position(count as u64))?;

@@ -1,13 +1,16 @@
 //! `ocelli dataset recompress`.
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ocelli_data::recompress::{RecompressConfig, Recompressed, Sampling, recompress, recompress_in_place};
-use ocelli_data::{Encoded, ImageSet, Target};
+use ocelli_data::{Encoded, Target};
+use serde::Serialize;
 
-use super::{bar, free};
+use super::{bar, free, where_the_others_are};
+use crate::image_set;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -31,12 +34,12 @@ pub(crate) struct Options {
     /// How the colour differences of the new files are sampled
     #[arg(long, value_enum, default_value_t = Subsampling::Keep)]
     subsampling: Subsampling,
-    /// Also recompress files with tables that no quality makes, which may have had a lower one
+    /// Also recompress files with tables that no quality makes, if the nearest quality is higher than the new one
     #[arg(long)]
     unknown_quality: bool,
     /// The GPU that decodes and encodes, from 0
-    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
-    gpu: usize,
+    #[arg(long, alias = "gpu", default_value_t = 0, value_name = "NUMBER")]
+    device: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16
     #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
@@ -60,12 +63,24 @@ enum Subsampling {
     S444,
 }
 
-pub(crate) fn run(options: &Options) -> Result<Recompressed, Box<dyn Error>> {
-    let Options { output, quality, unknown_quality, gpu, workers, overwrite, .. } = options;
+/// What became of the files.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Done(Recompressed);
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        where_the_others_are(f, self.0.undecodable.len())
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<Done, Box<dyn Error>> {
+    let Options { output, quality, unknown_quality, device, workers, overwrite, .. } = options;
     if let Some(output) = output {
         free(output, *overwrite)?;
     }
-    let set = ImageSet::open(&options.set)?;
+    let set = image_set::open(&options.set)?;
     let sampling = match options.subsampling {
         Subsampling::Keep => Sampling::Keep,
         Subsampling::S420 => Sampling::S420,
@@ -75,7 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<Recompressed, Box<dyn Error>> {
         quality: *quality,
         sampling,
         unknown_quality: *unknown_quality,
-        gpu: *gpu,
+        gpu: *device,
         workers: *workers,
         ..RecompressConfig::default()
     };
@@ -89,5 +104,5 @@ pub(crate) fn run(options: &Options) -> Result<Recompressed, Box<dyn Error>> {
         None => recompress_in_place(&set, &config, progress)?,
     };
     bar.finish_and_clear();
-    Ok(report)
+    Ok(Done(report))
 }

@@ -1,24 +1,27 @@
 //! `ocelli dataset stats`.
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
+use ocelli_data::Encoded;
 use ocelli_data::survey::{Survey, SurveyConfig, survey};
-use ocelli_data::{Encoded, ImageSet};
+use serde::Serialize;
 
-use super::bar;
+use super::{bar, where_the_others_are};
+use crate::image_set;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// A directory with a folder of images for each class, or a record file
     set: PathBuf,
-    /// Read headers only: decode nothing, and tell no mean and deviation of pixels
+    /// Read headers only: decode nothing, and tell no mean and deviation of pixels; needs no GPU
     #[arg(long)]
     no_pixels: bool,
     /// The GPU that decodes, from 0
-    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
-    gpu: usize,
+    #[arg(long, alias = "gpu", default_value_t = 0, value_name = "NUMBER")]
+    device: usize,
     /// Threads; 0 for as many as the machine runs at once, at most 16
     #[arg(long, default_value_t = 0, value_name = "0..1024", value_parser = super::workers())]
     workers: usize,
@@ -27,13 +30,25 @@ pub(crate) struct Options {
     pub(super) json: bool,
 }
 
+/// What was found.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Found(Survey);
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        where_the_others_are(f, self.0.faults.len())
+    }
+}
+
 /// Files that cannot be decoded are a part of the answer, and no failure.
-pub(crate) fn run(options: &Options) -> Result<Survey, Box<dyn Error>> {
-    let Options { no_pixels, gpu, workers, .. } = *options;
-    let set = ImageSet::open(&options.set)?;
+pub(crate) fn run(options: &Options) -> Result<Found, Box<dyn Error>> {
+    let Options { no_pixels, device: gpu, workers, .. } = *options;
+    let set = image_set::open(&options.set)?;
     let bar = bar("reading", set.len());
     let config = SurveyConfig { pixels: !no_pixels, gpu, workers, ..SurveyConfig::default() };
     let found = survey(&set, &config, |count| bar.set_position(count as u64))?;
     bar.finish_and_clear();
-    Ok(found)
+    Ok(Found(found))
 }

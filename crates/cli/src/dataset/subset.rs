@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
+use ocelli_data::Target;
 use ocelli_data::subset::{self, Amount, Choice};
-use ocelli_data::{ImageSet, Target};
 use serde::Serialize;
 
 use super::{bar, free};
+use crate::image_set;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -64,7 +65,7 @@ impl fmt::Display for Copied {
 pub(crate) fn run(options: &Options) -> Result<Copied, Box<dyn Error>> {
     let Options { output, classes, seed, workers, overwrite, .. } = options;
     free(output, *overwrite)?;
-    let set = ImageSet::open(&options.set)?;
+    let set = image_set::open(&options.set)?;
     let choice = Choice { classes: classes.clone(), amount: options.amount(), seed: *seed };
     let target = Target { overwrite: *overwrite, ..Target::new(output) };
     let bar = bar("copying", choice.indices(&set)?.len());

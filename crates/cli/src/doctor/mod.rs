@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long)]
     run: bool,
     /// The GPU to try, counted from 0
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, alias = "gpu", default_value_t = 0)]
     device: usize,
     /// Print one JSON object
     #[arg(long)]

@@ -150,7 +150,7 @@ impl Worker {
     pub(super) fn instead_of_prepared(&mut self, prepared: Prepared, error: Error) -> Result<Place> {
         let Prepared { wanted, instead_of, .. } = prepared;
         match instead_of {
-            Some(instead_of) if is_of_the_image(&error) => {
+            Some(instead_of) if error.is_of_one_image() => {
                 self.shared.note_damaged(wanted.index, &error);
                 self.replace(wanted, instead_of)
             }
@@ -160,7 +160,7 @@ impl Worker {
 
     /// What comes into the place of an image that cannot be decoded.
     fn instead_of(&mut self, wanted: Wanted, error: Error) -> Result<Place> {
-        if !is_of_the_image(&error) {
+        if !error.is_of_one_image() {
             return Err(error);
         }
         let index = wanted.index;
@@ -187,7 +187,7 @@ impl Worker {
                     let instead_of = Some(InsteadOf { damaged, tried });
                     return Ok(Place::Image(Box::new(Prepared { instead_of, ..prepared })));
                 }
-                Err(error) if is_of_the_image(&error) => self.shared.note_damaged(other, &error),
+                Err(error) if error.is_of_one_image() => self.shared.note_damaged(other, &error),
                 Err(error) => return Err(error),
             }
         }
@@ -399,44 +399,4 @@ fn is_as_stated(frame: &Frame, image: ImageSize, subsampling: Subsampling) -> bo
         _ => false,
     };
     same && (frame.width, frame.height) == (image.width, image.height)
-}
-
-/// Whether an error is one of a single image, and others may well be right.
-fn is_of_the_image(error: &Error) -> bool {
-    match error {
-        Error::Image { .. } | Error::Unfit { .. } | Error::Malformed { .. } => true,
-        // Too many open files, of the process or of the system, are nobody's but ours.
-        Error::Io { source, .. } => !matches!(source.raw_os_error(), Some(ENFILE | EMFILE)),
-        _ => false,
-    }
-}
-
-/// Too many open files of the system, and of the process: their numbers on Linux.
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn whatever_keeps_a_file_from_being_read_is_its_own_fault_but_for_too_many_open_ones() {
-        let io_error = |source| Error::Io { action: "read", path: "image".into(), source };
-        // A folder whose place a file has taken, a folder, a file that is gone, a bad sector, a handle that a server forgot.
-        let executable = std::env::current_exe().unwrap();
-        for path in [executable.join("image.jpg"), executable.with_file_name("gone.jpg")] {
-            assert!(is_of_the_image(&io_error(File::open(path).unwrap_err())));
-        }
-        for number in [5, 21, 116] {
-            assert!(is_of_the_image(&io_error(io::Error::from_raw_os_error(number))), "{number}");
-        }
-        assert!(is_of_the_image(&io_error(io::ErrorKind::OutOfMemory.into())));
-        for number in [ENFILE, EMFILE] {
-            assert!(!is_of_the_image(&io_error(io::Error::from_raw_os_error(number))), "{number}");
-        }
-        assert!(!is_of_the_image(&Error::Setting { what: String::new() }));
-    }
 }

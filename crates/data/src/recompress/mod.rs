@@ -1,5 +1,5 @@
 //! JPEG files of a set made smaller, by a lower quality, and never a higher one (where no quality makes a file's tables, it
-//! is left alone, or judged by the nearest one).
+//! is left alone, or judged by the nearest one). Progressive files become baseline files.
 //!
 //! Files are decoded and encoded by nvJPEG on the GPU. What would not become smaller, and what nvJPEG does not decode,
 //! stays as it is; so do EXIF, ICC profiles and all else that a file says before its image. What some cameras add after its
