@@ -55,7 +55,7 @@ pub struct LoaderConfig {
     pub last: LastBatch,
     /// What happens when an image cannot be decoded.
     pub damaged: OnDamaged,
-    /// Seeds the augmentation. The order has its own seed, in the sampler, and that is the one of a [`State`]: to resume a
+    /// Seeds the augmentation. The order has its own seed, in the sampler, and that is the one of a state: to resume a
     /// run, this one has to be the same as well.
     pub seed: u64,
     /// Threads that read files, look at their headers, and decode what the GPU's engines do not take; 0 for as many as the
