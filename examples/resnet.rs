@@ -771,3 +771,56 @@ impl Curve {
         writeln!(self.file, "{line}").with_context(|| format!("{} cannot be written", self.path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        Options::parse_from([&["resnet", "directory"], arguments].concat())
+    }
+
+    #[test]
+    fn options_take_the_place_of_a_recipes_settings() {
+        let recipe = Settings::new(&options(&["--recipe", "cifar"]));
+        assert_eq!((recipe.model.as_str(), recipe.batch, recipe.size, recipe.lr), ("resnet18", 512, 32, 0.4));
+        let changed =
+            ["--recipe", "cifar", "--batch", "128", "--accumulate", "4", "--size", "64", "--cutout", "5"];
+        let changed = Settings::new(&options(&changed));
+        // The recipe's rate is meant for 256 images a step.
+        assert_eq!((changed.model.as_str(), changed.batch, changed.lr), ("resnet18", 128, 0.4));
+        let geometry = Geometry::PaddedCrop { height: 64, width: 64, padding: 8, cutout: 5 };
+        assert_eq!(changed.train.geometry, geometry);
+        let other = Settings::new(&options(&["--model", "resnet34", "--lr", "0.3", "--optimizer", "adamw"]));
+        assert_eq!((other.model.as_str(), other.lr, other.weight_decay), ("resnet34", 0.3, 0.05));
+    }
+
+    #[test]
+    #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+    fn damaged_images_are_replaced_in_training_left_out_in_evaluation_and_told_once() {
+        let home = tempfile::tempdir().unwrap();
+        for class in ["ant", "bee"] {
+            std::fs::create_dir(home.path().join(class)).unwrap();
+            for number in 0..4 {
+                let image = RgbImage::from_pixel(40, 36, Rgb([50 * number, 100, 200]));
+                image.save(home.path().join(format!("{class}/{number}.png"))).unwrap();
+            }
+        }
+        std::fs::write(home.path().join("bee/2.png"), "no image").unwrap();
+        let options = options(&["--recipe", "cifar", "--batch", "4", "--skip-damaged"]);
+        let settings = Settings::new(&options);
+        let device = Device::new(0).unwrap();
+        for (train, expected) in [(true, 8), (false, 7)] {
+            let (split, classes) = folder(&device, home.path(), train, &options, &settings).unwrap();
+            assert_eq!((classes, split.batches()), (vec!["ant".to_owned(), "bee".to_owned()], 2));
+            let counts = split.epoch(&device, 0).unwrap().map(|batch| batch.unwrap().count);
+            assert_eq!(counts.sum::<usize>(), expected);
+            split.tell_damaged();
+            split.tell_damaged();
+            let Split::Folder { told, .. } = split else { panic!("a directory makes a loader") };
+            assert_eq!(Vec::from_iter(told.into_inner()), [home.path().join("bee/2.png")]);
+        }
+    }
+}

@@ -12,16 +12,6 @@ const PARTS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
 /// Why a path names no set of images.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A file of another kind.
-    #[error(
-        "{} is no record file: name a directory of class folders, or a record file, which `ocelli dataset pack` makes",
-        path.display()
-    )]
-    NoRecords {
-        /// The file.
-        path: PathBuf,
-    },
-
     /// A file where class folders are wanted.
     #[error(
         "{} is a file, and what is packed is a directory of class folders: to copy a record file or a part of it, use \
@@ -55,12 +45,7 @@ pub(crate) fn open(path: &Path) -> Result<ImageSet, Error> {
     if let Some(meant) = part_meant(path) {
         return Err(Error::Parts { path: path.into(), meant });
     }
-    ImageSet::open(path).map_err(|error| match error {
-        ocelli_data::Error::Malformed { path, what, .. } if what == "first bytes" => {
-            Error::NoRecords { path }
-        }
-        error => error.into(),
-    })
+    Ok(ImageSet::open(path)?)
 }
 
 /// Opens a directory of class folders, and nothing else. No image is read.
@@ -151,7 +136,9 @@ mod tests {
     fn a_file_of_another_kind_is_told_by_what_it_is_not() {
         let home = directory(&["a.jpg"]);
         let file = home.path().join("a.jpg");
-        assert!(matches!(open(&file).unwrap_err(), Error::NoRecords { path } if path == file));
+        assert!(
+            matches!(open(&file).unwrap_err(), Error::Data(ocelli_data::Error::NoRecords { path }) if path == file)
+        );
         assert!(matches!(open_folders(&file).unwrap_err(), Error::NoDirectory { path } if path == file));
         // What is a record file, and damaged, is told by what is wrong with it.
         fs::write(&file, "OCELLIRC").unwrap();

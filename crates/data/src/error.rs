@@ -17,6 +17,16 @@ pub enum Error {
         found: String,
     },
 
+    /// A file that is no record file.
+    #[error(
+        "{} is no record file: name a directory of class folders, or a record file, which `ocelli dataset pack` makes",
+        path.display()
+    )]
+    NoRecords {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A file was written by a later version of Ocelli.
     #[error(
         "{} has version {found} of its format, and this Ocelli reads up to {supported}: update Ocelli or make the file anew",

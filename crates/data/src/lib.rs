@@ -42,5 +42,5 @@ pub use download::Progress;
 pub use encoded::{Encoded, IGNORED};
 pub use error::{Error, Result, with_causes};
 pub use object::{BoundingBox, Object};
-pub use set::{Fault, ImageSet};
+pub use set::{Fault, ImageSet, LISTED_FAULTS};
 pub use target::{Kind, Target};

@@ -205,13 +205,15 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&path.to_string_lossy())
 }
 
+/// How many faults the texts of reports list; all are in the reports.
+pub const LISTED_FAULTS: usize = 20;
+
 /// Writes a line for each of the first faults, and one for the others.
 pub(crate) fn write_faults(f: &mut Formatter<'_>, faults: &[Fault]) -> fmt::Result {
-    const MOST: usize = 20;
-    for fault in faults.iter().take(MOST) {
+    for fault in faults.iter().take(LISTED_FAULTS) {
         writeln!(f, "  {}: {}", fault.path.display(), fault.reason)?;
     }
-    match faults.len().checked_sub(MOST) {
+    match faults.len().checked_sub(LISTED_FAULTS) {
         Some(more) if more > 0 => writeln!(f, "  and {more} more"),
         _ => Ok(()),
     }

@@ -388,7 +388,7 @@ fn tables_out_of_range_are_errors_and_missing_ones_have_no_quality() {
     let error = error(&file(&[segment(0xdb, &second)]));
     assert_eq!(error, Error::QuantisationTable { offset: 71, precision: 0, number: 4 });
     let header = parse(&simple(0xc0, 8, &COLOUR));
-    assert_eq!((header.quality, header.nearest_quality), (None, None));
+    assert_eq!((header.quality, header.nearest_quality()), (None, None));
     let wide: Vec<u8> = [0u8, 1].into_iter().cycle().take(128).collect();
     let both = segment(0xdb, &[&[0x10], &wide[..], &[1], &[1; 64]].concat());
     let header = parse(&file(&[both, frame(0xc1, 8, [8, 8], &COLOUR), scan(&[1, 2, 3])]));

@@ -205,7 +205,7 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
+    fn require(&mut self, byte: u8, what: &str) -> Result<()> {
         if self.token()? == Some(byte) {
             self.take();
             return Ok(());
@@ -277,7 +277,7 @@ impl<R: Read> Reader<R> {
             self.take();
             return Ok(true);
         }
-        self.expect(b']', "`,` or `]`")?;
+        self.require(b']', "`,` or `]`")?;
         self.depth -= 1;
         Ok(false)
     }
@@ -316,13 +316,13 @@ impl<R: Read> Reader<R> {
             }
             key.clear();
             key.push_str(self.string()?);
-            self.expect(b':', "`:`")?;
+            self.require(b':', "`:`")?;
             member(self, &key)?;
             if self.token()? == Some(b',') {
                 self.take();
                 continue;
             }
-            self.expect(b'}', "`,` or `}`")?;
+            self.require(b'}', "`,` or `}`")?;
             self.depth -= 1;
             return Ok(());
         }
@@ -532,7 +532,7 @@ impl<R: Read> Reader<R> {
             return self.error(format!("expected a key in quotes, found {found}"));
         }
         self.skip_string()?;
-        self.expect(b':', "`:`")
+        self.require(b':', "`:`")
     }
 
     fn skip_string(&mut self) -> Result<()> {

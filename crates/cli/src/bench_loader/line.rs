@@ -61,9 +61,9 @@ impl Line {
         );
         // A string takes everything.
         if let Some(loader) = &measured.loader {
-            let Split { read, prepare, stage, worker_decode, hardware_decode, host_decode, .. } =
-                Split::of(loader);
-            let Split { submit, wait_augmentation, wait_batch, .. } = Split::of(loader);
+            let split = Split::of(loader);
+            let Split { read, prepare, stage, worker_decode, .. } = split;
+            let Split { hardware_decode, host_decode, submit, wait_augmentation, wait_batch, .. } = split;
             let _ = write!(
                 text,
                 " {read:>7.1} {prepare:>7.1} {stage:>7.1} {worker_decode:>7.1} | {hardware_decode:>7.1} {host_decode:>7.1} \

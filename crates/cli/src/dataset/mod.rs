@@ -14,14 +14,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use ocelli_data::with_causes;
+use ocelli_data::{LISTED_FAULTS, with_causes};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::print;
-
-/// How many faults the texts of reports list.
-const LISTED: usize = 20;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
@@ -86,9 +83,20 @@ fn workers() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(..=1024)
 }
 
-/// Where a report's text names some of the faults only, says how to see them all.
-fn where_the_others_are(f: &mut fmt::Formatter<'_>, faults: usize) -> fmt::Result {
-    if faults > LISTED { writeln!(f, "  --json lists them all") } else { Ok(()) }
+/// A report of so many faults, of which its text lists some: it says how to see them all.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Listing<Report> {
+    report: Report,
+    #[serde(skip)]
+    faults: usize,
+}
+
+impl<Report: Display> Display for Listing<Report> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)?;
+        if self.faults > LISTED_FAULTS { writeln!(f, "  --json lists them all") } else { Ok(()) }
+    }
 }
 
 /// Hidden where standard error is no terminal.

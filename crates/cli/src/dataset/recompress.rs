@@ -1,15 +1,13 @@
 //! `ocelli dataset recompress`.
 
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ocelli_data::recompress::{RecompressConfig, Recompressed, Sampling, recompress, recompress_in_place};
 use ocelli_data::{Encoded, Target};
-use serde::Serialize;
 
-use super::{bar, free, where_the_others_are};
+use super::{Listing, bar, free};
 use crate::image_set;
 
 #[derive(Args)]
@@ -63,19 +61,7 @@ enum Subsampling {
     S444,
 }
 
-/// What became of the files.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(crate) struct Done(Recompressed);
-
-impl fmt::Display for Done {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        where_the_others_are(f, self.0.undecodable.len())
-    }
-}
-
-pub(crate) fn run(options: &Options) -> Result<Done, Box<dyn Error>> {
+pub(crate) fn run(options: &Options) -> Result<Listing<Recompressed>, Box<dyn Error>> {
     let Options { output, quality, unknown_quality, device, workers, overwrite, .. } = options;
     if let Some(output) = output {
         free(output, *overwrite)?;
@@ -104,5 +90,6 @@ pub(crate) fn run(options: &Options) -> Result<Done, Box<dyn Error>> {
         None => recompress_in_place(&set, &config, progress)?,
     };
     bar.finish_and_clear();
-    Ok(Done(report))
+    let faults = report.undecodable.len();
+    Ok(Listing { report, faults })
 }

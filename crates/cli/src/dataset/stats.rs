@@ -1,15 +1,13 @@
 //! `ocelli dataset stats`.
 
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
 use ocelli_data::Encoded;
 use ocelli_data::survey::{Survey, SurveyConfig, survey};
-use serde::Serialize;
 
-use super::{bar, where_the_others_are};
+use super::{Listing, bar};
 use crate::image_set;
 
 #[derive(Args)]
@@ -30,25 +28,13 @@ pub(crate) struct Options {
     pub(super) json: bool,
 }
 
-/// What was found.
-#[derive(Serialize)]
-#[serde(transparent)]
-pub(crate) struct Found(Survey);
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        where_the_others_are(f, self.0.faults.len())
-    }
-}
-
-/// Files that cannot be decoded are a part of the answer, and no failure.
-pub(crate) fn run(options: &Options) -> Result<Found, Box<dyn Error>> {
+pub(crate) fn run(options: &Options) -> Result<Listing<Survey>, Box<dyn Error>> {
     let Options { no_pixels, device: gpu, workers, .. } = *options;
     let set = image_set::open(&options.set)?;
     let bar = bar("reading", set.len());
     let config = SurveyConfig { pixels: !no_pixels, gpu, workers, ..SurveyConfig::default() };
     let found = survey(&set, &config, |count| bar.set_position(count as u64))?;
     bar.finish_and_clear();
-    Ok(Found(found))
+    let faults = found.faults.len();
+    Ok(Listing { report: found, faults })
 }

@@ -124,9 +124,7 @@ pub struct Header {
     /// tables: the example tables of T.81, K.1, scaled by it, the one for luminance for the first component and either
     /// of both for the others. `None` where no quality does.
     pub quality: Option<u8>,
-    /// The quality whose tables are nearest to the file's: [`quality`](Header::quality), where there is one. `None` for a
-    /// file without losses, or without tables.
-    pub nearest_quality: Option<u8>,
+    tables: Option<[Table; MAX_COMPONENTS]>,
     components: [Component; MAX_COMPONENTS],
     count: usize,
 }
@@ -159,6 +157,13 @@ impl Header {
     /// The components, in the order of the frame.
     pub fn components(&self) -> &[Component] {
         self.components.get(..self.count).unwrap_or_default()
+    }
+
+    /// The quality whose tables are nearest to the file's: [`quality`](Header::quality), where there is one. `None` for a
+    /// file without losses, or without tables.
+    pub fn nearest_quality(&self) -> Option<u8> {
+        let nearest = || quality::nearest_quality(self.tables.as_ref()?.get(..self.count)?);
+        self.quality.or_else(nearest)
     }
 }
 
@@ -389,8 +394,6 @@ impl Found {
             None => frame.process(),
         };
         let tables = self.tables(&frame).filter(|_| process != Process::Lossless);
-        let tables = tables.as_ref().and_then(|tables| tables.get(..frame.count));
-        let quality = tables.and_then(quality::quality);
         Ok(Header {
             width: size.width,
             height: size.height,
@@ -404,8 +407,8 @@ impl Found {
             interleaved,
             scans,
             complete,
-            quality,
-            nearest_quality: quality.or_else(|| tables.and_then(quality::nearest_quality)),
+            quality: tables.as_ref().and_then(|tables| quality::quality(tables.get(..frame.count)?)),
+            tables,
             components: frame.components,
             count: frame.count,
         })

@@ -39,7 +39,7 @@ pub(super) fn plan(bytes: &[u8], config: &RecompressConfig) -> Result<(Header, E
     if let Route::Host(reason) = header.route() {
         return Err(Why::Undecodable(format!("nvJPEG does not take {reason}")));
     }
-    match (header.quality, header.nearest_quality) {
+    match (header.quality, header.nearest_quality()) {
         (None, _) if !config.unknown_quality => return Err(Why::UnknownQuality),
         (_, Some(quality)) if quality <= config.quality => return Err(Why::Quality),
         _ => {}

@@ -77,7 +77,8 @@ impl Records {
     /// A record file that is in memory; `path` only names it in errors.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where the bytes are no record file, end early, or are damaged outside of the records;
+    /// [`Error::NoRecords`] where the bytes are of another kind of file; [`Error::Malformed`] where they end early, or are
+    /// damaged outside of the records;
     /// [`Error::NewerVersion`] where a later version of Ocelli wrote them.
     pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Records> {
         Records::check(Bytes::Owned(bytes), path)
@@ -90,9 +91,9 @@ impl Records {
             expected,
             found,
         };
-        if !bytes.starts_with(&MAGIC) {
-            let found = bytes.get(..MAGIC.len()).unwrap_or(&bytes).escape_ascii().to_string();
-            return Err(malformed("first bytes", MAGIC.escape_ascii().to_string(), found));
+        // What is shorter may be the begin of one.
+        if !bytes.starts_with(&MAGIC) && !MAGIC.starts_with(&bytes) {
+            return Err(Error::NoRecords { path: path.into() });
         }
         let cut_short = || {
             let expected = format!("a record file, which ends with {}", END_MAGIC.escape_ascii());

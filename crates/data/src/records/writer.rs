@@ -120,3 +120,32 @@ impl Writer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom};
+
+    use super::*;
+    use crate::records::Records;
+
+    /// As if that many bytes had been written: a hole, which takes no room on the disk.
+    #[test]
+    fn records_are_written_beyond_4_gib() {
+        const BEYOND: u64 = 5 << 30;
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("large.records");
+        let mut writer = Writer::create(&path, &["cat".to_owned()]).unwrap();
+        writer.write(b"the first", 0, "a").unwrap();
+        writer.output.seek(SeekFrom::Start(BEYOND)).unwrap();
+        // What is between belongs to a record that is never asked for.
+        let hole = u32::try_from(BEYOND - writer.offset).unwrap_or(u32::MAX);
+        let entry = Entry { offset: writer.offset, length: hole, label: 0, crc: 0, name_end: 1 };
+        writer.index.extend(entry.to_bytes());
+        (writer.offset, writer.count) = (BEYOND, 2);
+        writer.write(b"the last", 0, "b").unwrap();
+        writer.finish().unwrap();
+        let records = Records::open(&path).unwrap();
+        assert_eq!((records.len(), records.get(0).unwrap()), (3, &b"the first"[..]));
+        assert_eq!((records.get(2).unwrap(), records.name(2)), (&b"the last"[..], Some("b")));
+    }
+}

@@ -215,7 +215,7 @@ impl Survey {
             return;
         };
         self.rotated += usize::from(header.orientation.is_some_and(|orientation| orientation != 1));
-        match (header.quality, header.nearest_quality) {
+        match (header.quality, header.nearest_quality()) {
             (Some(quality), _) => *self.qualities.entry(quality).or_default() += 1,
             (None, Some(nearest)) => *self.nearest_qualities.entry(nearest).or_default() += 1,
             (None, None) => self.no_quality += 1,
