@@ -65,11 +65,13 @@ for line in open(messages):
         continue
     target, directory = message["target"], os.path.dirname(message["manifest_path"])
     kind, name = target["kind"][0], target["name"]
-    folder = folders.get(kind, "tests" if message["profile"]["test"] else "bin")
+    # An example is built as a test, too, where its own tests are to run.
+    is_test = message["profile"]["test"] and kind != "bench"
+    folder = "tests" if is_test else folders.get(kind, "bin")
     if folder != "bin" and not any(fnmatch.fnmatch(name, pattern) for pattern in patterns[folder]):
         continue
     if folder == "tests":
-        unit = {"lib": "unit", "bin": "program-unit"}
+        unit = {"lib": "unit", "bin": "program-unit", "example": f"example-{name}"}
         name = f"{package_name(message)}-{unit.get(kind, name)}"
     print(folder, name, message["executable"], os.path.relpath(directory, root), sep="\t")
 PYTHON

@@ -655,7 +655,7 @@ fn a_loss_that_is_kept_does_not_keep_its_batch() {
     let (sender, returned) = std::sync::mpsc::channel();
     let lend = |value: f32| {
         let buffer = memory.alloc(4 * 8 * 4).unwrap();
-        let bytes: Vec<u8> = (0..32).flat_map(|i| (value + i as f32).to_ne_bytes()).collect();
+        let bytes: Vec<u8> = (0..32).flat_map(|i| ((value + i as f32) / 32.0).to_ne_bytes()).collect();
         memory.stream().upload(&buffer, 0, &bytes).unwrap();
         let sender = sender.clone();
         let lent = buffer.lend(4 * 8 * 4, move |memory| sender.send(memory).unwrap()).unwrap();

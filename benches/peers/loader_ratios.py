@@ -8,7 +8,7 @@ loader-ratios.json. A DIRECTORY holds a folder of images for each class; instead
 either, files are generated, as loader.py describes them. For each directory two ratios are printed: the loader (reading, decoding, augmenting) over torchvision's
 decode_jpeg(device="cuda") alone at its best batch size, and training ResNet-50 in fp16 on the loader's batches over
 training on a batch that lies on the GPU. SECONDS_EACH is how long each measurement takes (5); OPTIONS are further options of
-`ocelli bench-loader`, all of them run after the plain ones, separated by semicolons ("--planes; --hardware-threads 2").
+`ocelli bench-loader`, all of them run after the plain ones, separated by semicolons ("--decoded-form rgb; --hardware-threads 2").
 """
 import json
 import os

@@ -2,35 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::support::{program, text};
+
 /// Images of a batch in the tests that measure.
 const BATCH: u64 = 8;
-
-/// The program where it was built, or where `scripts/bundle-gpu.sh` has put it: in `bin` beside the tests' directory.
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_ocelli"));
-    if built.exists() {
-        return built;
-    }
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("bin/ocelli")
-}
+/// Images of their set.
+const IMAGES: u64 = 20 * BATCH;
 
 fn bench_loader(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.current_dir(directory).arg("bench-loader").args(arguments);
     command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Files of two classes in `train` that only look like images.
@@ -44,10 +36,10 @@ fn folders() -> TempDir {
     home
 }
 
-/// Forty-eight images of two classes in `train`, each another one.
+/// Images of two classes in `train`, each another one.
 fn images() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    for number in 0..48u32 {
+    for number in 0..IMAGES as u32 {
         let directory = home.path().join(["train/cat", "train/dog"][number as usize % 2]);
         fs::create_dir_all(&directory).unwrap();
         let pixel =
@@ -92,7 +84,7 @@ fn a_set_too_small_for_a_cold_cache_is_refused_before_anything_is_measured() {
         let output = bench_loader(home.path(), &arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let error = text(&output.stderr);
-        assert!(error.contains("its 3 images make 3 batches of 1, of which 3 come before"), "{error}");
+        assert!(error.contains("its 3 images make 3 batches of 1; 3 come before the measurement"), "{error}");
         assert!(output.stdout.is_empty());
         // As any other error, it is told to those who read JSON.
         let output = bench_loader(home.path(), &[&arguments[..], &["--json"]].concat()).output().unwrap();
@@ -203,8 +195,7 @@ fn check(line: &Value) {
         return;
     }
     // The loader is some batches ahead, at the end as at the beginning: what is prepared and lies ready, of two epochs at most.
-    // With a cold cache there is but one epoch, of 48 images.
-    let ahead = if line["cache"] == "cold" { 48.0 } else { 16.0 * BATCH as f64 };
+    let ahead = 16.0 * BATCH as f64;
     let decoded: f64 = ["engines", "multiprocessors", "host", "before"]
         .into_iter()
         .map(|name| number(&format!("/decoded_by/{name}")))
@@ -249,8 +240,11 @@ fn all_three_kinds_are_measured_warm_and_cold_and_judged() {
         }
         check(line);
         match line["cache"].as_str() {
-            // Six batches, of which three come before.
-            Some("cold") => assert_eq!((&line["batches"], &line["times"]), (&3.into(), &1.into()), "{line}"),
+            // All that come after the first three, once.
+            Some("cold") => {
+                let batches = IMAGES / BATCH - 3;
+                assert_eq!((&line["batches"], &line["times"]), (&batches.into(), &1.into()), "{line}");
+            }
             _ => assert!(line["elapsed_s"].as_f64().unwrap() > 0.3, "{line}"),
         }
     }
@@ -264,9 +258,9 @@ fn what_is_kept_is_not_read_again() {
     let [loader, verdict] = &lines[..] else { panic!("{lines:?}") };
     check(loader);
     // Each epoch after the first finds everything.
-    let (hits, misses) = (&loader["encoded_cache"]["hits"], &loader["encoded_cache"]["misses"]);
-    assert!(hits.as_u64() > misses.as_u64(), "{loader}");
-    assert_eq!(loader["encoded_cache"]["images"], 48, "{loader}");
+    let [hits, misses] = ["hits", "misses"].map(|count| loader["encoded_cache"][count].as_u64().unwrap());
+    assert!(hits > 0 && misses <= IMAGES, "{loader}");
+    assert_eq!(loader["encoded_cache"]["images"], IMAGES, "{loader}");
     assert_eq!(verdict["kind"], "verdict");
 }
 
@@ -286,6 +280,23 @@ fn a_damaged_file_ends_it_by_name_or_is_left_out() {
     assert!(lines[0]["damaged"].as_u64().unwrap() > 0, "{}", lines[0]);
     let places = lines[0]["batches"].as_u64().unwrap() * BATCH;
     assert!(lines[0]["images"].as_u64().unwrap() < places, "{}", lines[0]);
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn the_program_asks_for_all_work_queues_unless_told_otherwise() {
+    let home = tempfile::tempdir().unwrap();
+    let connections = |asked: Option<&str>| {
+        let mut command = bench_loader(home.path(), &[&SHORT[1..], &["--only", "synthetic"]].concat());
+        match asked {
+            Some(asked) => command.env("CUDA_DEVICE_MAX_CONNECTIONS", asked),
+            None => command.env_remove("CUDA_DEVICE_MAX_CONNECTIONS"),
+        };
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["connections"].clone()
+    };
+    assert_eq!((connections(None), connections(Some("4"))), (32.into(), 4.into()));
 }
 
 #[test]

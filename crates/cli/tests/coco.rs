@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -13,15 +15,7 @@ use ocelli_annotations::evaluation::{Evaluator, GroundTruth, Parameters, read_de
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The program where it was built, or where `scripts/bundle-gpu.sh` has put it: in `bin` beside the tests' directory.
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_ocelli"));
-    if built.exists() {
-        return built;
-    }
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("bin/ocelli")
-}
+use self::support::{program, text};
 
 /// A directory in which commands run.
 struct Home(TempDir);
@@ -88,10 +82,6 @@ impl Home {
         assert!(said.starts_with("error: ") && said.contains("--help"), "{said}");
         said
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn parsed(text: &str) -> Value {

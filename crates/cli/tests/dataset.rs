@@ -1,6 +1,8 @@
 //! `ocelli dataset`, as a user runs it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,12 +12,10 @@ use image::{ExtendedColorType, ImageEncoder};
 use ocelli_data::records::Records;
 use serde_json::Value;
 
-fn ocelli(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ocelli")).current_dir(directory).args(arguments).output().unwrap()
-}
+use self::support::{program, text};
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+fn ocelli(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(program()).current_dir(directory).args(arguments).output().unwrap()
 }
 
 /// Three files of two classes; packing looks at their names only.
@@ -349,7 +349,7 @@ fn a_target_that_cannot_be_written_is_told_by_name_and_not_left_in_part() {
         // Files may have half a megabyte, as if the disk were full then.
         let script = format!(
             "trap '' XFSZ; ulimit -f 512; exec {} dataset subset train -o {target}",
-            env!("CARGO_BIN_EXE_ocelli")
+            program().display()
         );
         let output = Command::new("sh").current_dir(home.path()).args(["-c", &script]).output().unwrap();
         let error = text(&output.stderr);
@@ -367,7 +367,7 @@ fn a_disk_that_fills_up_while_packing_leaves_the_file_that_was_there() {
     fs::write(home.path().join("train/cat/large.jpg"), vec![7; 1 << 20]).unwrap();
     let script = format!(
         "trap '' XFSZ; ulimit -f 512; exec {} dataset pack train -o train.records --overwrite",
-        env!("CARGO_BIN_EXE_ocelli")
+        program().display()
     );
     let output = Command::new("sh").current_dir(home.path()).args(["-c", &script]).output().unwrap();
     let error = text(&output.stderr);
@@ -384,7 +384,7 @@ fn a_process_that_is_killed_while_packing_leaves_the_file_that_was_there() {
     for index in 0..2000 {
         fs::write(home.path().join(format!("train/cat/{index}.jpg")), vec![index as u8; 60_000]).unwrap();
     }
-    let mut packing = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+    let mut packing = Command::new(program())
         .current_dir(home.path())
         .args(["dataset", "pack", "train", "-o", "train.records", "--overwrite", "--workers", "1"])
         .spawn()
@@ -485,7 +485,7 @@ fn a_path_that_is_no_text_is_told_as_far_as_it_is() {
 
     let home = folders();
     let name = std::ffi::OsStr::from_bytes(b"train\xff.records");
-    let output = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+    let output = Command::new(program())
         .current_dir(home.path())
         .args(["dataset", "pack", "train", "--json", "-o"])
         .arg(name)
@@ -514,7 +514,7 @@ fn threads_are_asked_for_up_to_a_thousand() {
 fn threads_that_the_system_refuses_are_an_error() {
     let home = folders();
     for arguments in [&["pack", "train", "-o", "x.records"][..], &["stats", "train", "--no-pixels"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        let output = Command::new(program())
             .current_dir(home.path())
             // More than there is room for.
             .env("RUST_MIN_STACK", (1u64 << 62).to_string())
@@ -534,7 +534,7 @@ fn threads_that_the_system_refuses_are_an_error() {
 fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
     let home = folders();
     let stats = |output: std::process::Stdio, arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        Command::new(program())
             .current_dir(home.path())
             .args(["dataset", "stats", "train", "--no-pixels"])
             .args(arguments)
@@ -548,7 +548,7 @@ fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
     // A command that fails does so whether or not somebody reads that.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let failed = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+    let failed = Command::new(program())
         .args(["dataset", "stats", "/nowhere", "--json"])
         .stdout(writer)
         .output()

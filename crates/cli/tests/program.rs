@@ -2,31 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program where it was built, or where `scripts/bundle-gpu.sh` has put it: in `bin` beside the tests' directory.
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_ocelli"));
-    if built.exists() {
-        return built;
-    }
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("bin/ocelli")
-}
+use self::support::{program, text};
 
 /// The program with a home of its own and no other variables.
 fn ocelli(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).env_clear().env("OCELLI_HOME", home).env("OCELLI_CACHE", home.join("cache"));
     command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn json(output: &Output) -> Value {

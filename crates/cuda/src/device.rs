@@ -106,7 +106,9 @@ impl Device {
         Ok(usize::try_from(count).unwrap_or(0))
     }
 
-    /// Opens the GPU `ordinal` (from 0): primary context, one non-default compute stream, an empty memory pool.
+    /// Opens the GPU `ordinal` (from 0): primary context, one non-default compute stream, an empty memory pool. The first
+    /// time, the process asks for as many [`connections`](crate::connections()) as it can have: open the device before you
+    /// start threads.
     ///
     /// # Errors
     /// As [`count`](Device::count); [`Error::NoSuchDevice`] for an ordinal out of range.

@@ -14,6 +14,7 @@ use cudarc::driver::sys::{
     CUgraphExec, CUgraphNode, CUlaunchConfig, CUmodule, CUstream, CUstreamCaptureMode, CUstreamCaptureStatus,
 };
 
+use crate::connections;
 use crate::error::{Error, Result};
 use crate::library::{self, Library};
 
@@ -148,6 +149,7 @@ pub(crate) fn text(pointer: *const c_char) -> String {
 
 /// Opens libcuda and initialises it; returns its version as major * 1000 + minor * 10.
 pub(crate) fn initialise() -> Result<i32> {
+    connections::ask_for_most();
     let mut version = 0;
     // SAFETY: the version may be read before cuInit.
     unsafe { cu!(cuDriverGetVersion(&mut version)) }?;

@@ -1,5 +1,6 @@
 //! NVIDIA's libraries found and opened at run time; device, stream, memory, kernels, graphs
 
+mod connections;
 mod context;
 pub mod cublaslt;
 mod device;
@@ -14,6 +15,7 @@ pub mod paths;
 pub mod stack;
 mod stream;
 
+pub use connections::{MOST_CONNECTIONS, connections};
 pub use device::{Device, DeviceProperties};
 pub use error::{Error, Result};
 pub use graph::{Capture, CapturedGraph, ReplayGraph};

@@ -11,6 +11,11 @@ use crate::owned::Owned;
 use crate::plane::destination;
 use crate::{Backend, Error, Frame, Nvjpeg, OutputFormat, PinnedFile, Plane, Result, Subsampling};
 
+/// Pixels of an image for which the engines have memory from the beginning: about 90 MiB on an H200.
+const FIRST_PIXELS: u64 = 1 << 20;
+/// Pixels of the largest image for which they get memory all at once: sixteen times as much.
+const MOST_PIXELS: u64 = 1 << 24;
+
 /// How batches are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchDecoderConfig {
@@ -48,7 +53,11 @@ pub struct PinnedImage {
 
 /// Decodes batches, one at a time; one for each thread. Owns an `nvjpegJpegState_t`.
 ///
-/// Its memory grows to the largest image and stays: keep it. Several decoders on several threads, each with a stream,
+/// Its memory grows to the largest image and stays: keep it. By itself nvJPEG makes room for a larger image where it is
+/// decoded, for one of the places that the engines work from, of which there are fourteen on an H200, and each time frees
+/// what was there, which waits for all that the GPU has to do (up to 120 ms beside training, measured); so here all of them
+/// get room at once, for images of up to 2^20 pixels from the beginning, and of up to twice as many whenever a larger one
+/// comes, until there are 2^24. Several decoders on several threads, each with a stream,
 /// keep a GPU busier than one.
 #[derive(Debug)]
 pub struct BatchDecoder {
@@ -59,6 +68,8 @@ pub struct BatchDecoder {
     state: Owned,
     /// The size of batch that the state is ready for; none at first, and after a failure.
     ready_for: Option<c_int>,
+    /// Pixels of the largest image for which the engines have been given memory, or would not take any.
+    room: u64,
     config: BatchDecoderConfig,
     library: Nvjpeg,
 }
@@ -70,13 +81,17 @@ struct Batch {
     lengths: Vec<usize>,
     destinations: Vec<sys::Image>,
     buffers: Vec<DeviceBuffer>,
+    /// Of the largest image.
+    pixels: u64,
 }
 
 impl Batch {
-    fn add(&mut self, data: *const u8, length: usize, destination: sys::Image) {
-        self.data.push(data);
-        self.lengths.push(length);
+    fn add(&mut self, bytes: &[u8], frame: &Frame, planes: &[Plane], destination: sys::Image) {
+        self.data.push(bytes.as_ptr());
+        self.lengths.push(bytes.len());
         self.destinations.push(destination);
+        self.buffers.extend(planes.iter().map(|plane| plane.buffer.clone()));
+        self.pixels = self.pixels.max(pixels(frame));
     }
 }
 
@@ -102,15 +117,11 @@ impl BatchDecoder {
             files: Vec::new(),
             state,
             ready_for: None,
+            room: 0,
             config,
             library: library.clone(),
         };
-        if library.backend() == Backend::Hardware {
-            // However little is asked for, nvJPEG then keeps the engines' memory in a pool. NVIDIA's own loader does so, for a
-            // fifth more speed beside training (nvImageCodec, extensions/nvjpeg/hw_decoder.cpp).
-            let least = Frame { width: 1, height: 1, components: 3, subsampling: Subsampling::S444 };
-            decoder.allocate_as(1, &least, OutputFormat::RgbInterleaved)?;
-        }
+        decoder.make_room(FIRST_PIXELS);
         Ok(decoder)
     }
 
@@ -125,10 +136,6 @@ impl BatchDecoder {
     /// [`Error::Setting`] for too many images; [`Error::Dimensions`]; [`Error::Status`]; [`Error::Cuda`], also with what
     /// the batch before failed with.
     pub fn allocate(&mut self, images: usize, largest: &Frame) -> Result<()> {
-        self.allocate_as(images, largest, self.config.format)
-    }
-
-    fn allocate_as(&mut self, images: usize, largest: &Frame, format: OutputFormat) -> Result<()> {
         let images = batch_size(images)?;
         let Frame { width, height, subsampling, .. } = largest.checked()?;
         self.in_flight.wait()?;
@@ -142,12 +149,31 @@ impl BatchDecoder {
                 width as c_int,
                 height as c_int,
                 subsampling.raw(),
-                format.raw(),
+                self.config.format.raw(),
             )
         };
         // Whether it also makes the state ready for another size is not documented.
         self.ready_for = None;
-        check("nvjpegDecodeBatchedPreAllocate", status)
+        check("nvjpegDecodeBatchedPreAllocate", status)?;
+        self.room = self.room.max(pixels(largest));
+        Ok(())
+    }
+
+    /// Gives the engines memory for images of so many pixels, if they have less: for up to twice as many, so that it is done
+    /// seldom.
+    fn make_room(&mut self, pixels: u64) {
+        if self.library.backend() != Backend::Hardware || pixels <= self.room || pixels > MOST_PIXELS {
+            return;
+        }
+        let exponent = pixels.next_power_of_two().ilog2();
+        let (width, height) = (1 << exponent.div_ceil(2), 1 << (exponent / 2));
+        // How many images there are does not matter to the engines' memory (measured), nor do they need more for any other
+        // subsampling.
+        let largest = Frame { width, height, components: 3, subsampling: Subsampling::S444 };
+        if self.allocate(1, &largest).is_err() {
+            // Then nvJPEG makes room itself, where it needs some; if it cannot, decoding fails and says why.
+            self.room = pixels;
+        }
     }
 
     /// Decodes a batch on `stream`, and waits until the device has done so: it might read the files for as long, if they
@@ -169,8 +195,7 @@ impl BatchDecoder {
         let mut batch = Batch::default();
         for (index, image) in images.iter().enumerate() {
             let destination = self.check(image).map_err(|error| of_image(index, error))?;
-            batch.add(image.bytes.as_ptr(), image.bytes.len(), destination);
-            batch.buffers.extend(image.planes.iter().map(|plane| plane.buffer.clone()));
+            batch.add(image.bytes, &image.frame, image.planes, destination);
         }
         // SAFETY: the bytes are borrowed until the wait below is over; their headers state the frames that the planes were
         // checked for.
@@ -214,8 +239,7 @@ impl BatchDecoder {
         for (index, PinnedImage { file, planes }) in images.iter().enumerate() {
             let destination = destination(self.config.format, &file.frame(), None, planes)
                 .map_err(|error| of_image(index, error))?;
-            batch.add(file.bytes().as_ptr(), file.bytes().len(), destination);
-            batch.buffers.extend(planes.iter().map(|plane| plane.buffer.clone()));
+            batch.add(file.bytes(), &file.frame(), planes, destination);
         }
         // SAFETY: the files were parsed and do not change, and are kept; the planes fit their frames.
         unsafe { self.submit(batch, stream) }
@@ -252,6 +276,7 @@ impl BatchDecoder {
         // device, the state needs a new start.
         self.in_flight.wait().inspect_err(|_| self.ready_for = None)?;
         self.library.bind()?;
+        self.make_room(batch.pixels);
         self.initialise(size)?;
         // Whatever goes wrong from here on, the state needs a new start.
         self.ready_for = None;
@@ -291,6 +316,10 @@ impl BatchDecoder {
         self.ready_for = Some(size);
         Ok(())
     }
+}
+
+fn pixels(frame: &Frame) -> u64 {
+    u64::from(frame.width) * u64::from(frame.height)
 }
 
 fn of_image(index: usize, error: Error) -> Error {

@@ -1,5 +1,7 @@
 //! What to change where the loader holds training back, the most promising first.
 
+use ocelli_cuda::MOST_CONNECTIONS;
+
 use super::shares::Shares;
 
 /// A share of images that is worth a word.
@@ -13,6 +15,8 @@ pub(super) struct Setting {
     pub(super) workers: usize,
     /// How many threads the machine runs at once.
     pub(super) processors: usize,
+    /// Work queues that the process's streams share.
+    pub(super) connections: u32,
     pub(super) prefetch: usize,
     pub(super) hardware_share: f64,
     pub(super) encoded_cache: usize,
@@ -81,6 +85,20 @@ pub(super) fn decoding_on_engines(setting: &Setting) -> Vec<String> {
         );
     }
     change.push("recompress the images, or make them smaller".to_owned());
+    change
+}
+
+/// Where the GPU's engines decode more slowly while the network trains.
+pub(super) fn decoding_on_engines_beside_training(setting: &Setting) -> Vec<String> {
+    let mut change = Vec::new();
+    if setting.connections < MOST_CONNECTIONS {
+        change.push(format!(
+            "let the engines' streams not wait for the network's, with which they share {} work queues: \
+             CUDA_DEVICE_MAX_CONNECTIONS={MOST_CONNECTIONS}",
+            setting.connections
+        ));
+    }
+    change.extend(decoding_on_engines(setting));
     change
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use ocelli_core::Device;
 use ocelli_cuda::library::{self, Library};
 use ocelli_data::augment::Output;
-use ocelli_data::loader::{DecodedForm, LastBatch, Loader, LoaderConfig};
+use ocelli_data::loader::{LastBatch, Loader, LoaderConfig};
 use ocelli_data::sampler::Sampler;
 use serde_json::json;
 
@@ -194,7 +194,7 @@ impl<'a> Bench<'a> {
             prefetch: options.prefetch as usize,
             hardware_share: options.hardware_share as f32,
             hardware_threads: options.hardware_threads as usize,
-            decoded: if options.planes { DecodedForm::Planes } else { DecodedForm::Rgb },
+            decoded: options.decoded_form.form(),
             encoded_cache: options.encoded_cache,
             decoded_cache: options.decoded_cache,
             ..LoaderConfig::default()
@@ -263,6 +263,7 @@ impl<'a> Bench<'a> {
             packed: self.set.is_some_and(Set::is_packed),
             workers,
             processors: processors(),
+            connections: ocelli_cuda::connections(),
             prefetch: options.prefetch as usize,
             hardware_share: options.hardware_share,
             encoded_cache: options.encoded_cache,

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use ocelli_core::Precision;
 use ocelli_data::augment::{Augmentation, Element, Policy};
-use ocelli_data::loader::OnDamaged;
+use ocelli_data::loader::{DecodedForm, LoaderConfig, OnDamaged};
 use ocelli_models::NAMES;
 use serde::Serialize;
 
@@ -70,9 +70,9 @@ pub(crate) struct Options {
     /// Threads that hand files to the engines
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(super) hardware_threads: u32,
-    /// Let the engines write JPEG's own planes, which the augmentation converts, instead of red, green and blue
-    #[arg(long)]
-    pub(super) planes: bool,
+    /// What the engines make of a file
+    #[arg(long, value_name = "FORM", value_enum, default_value = "planes")]
+    pub(super) decoded_form: DecodedFormOption,
     /// Random operations on the images, besides the crop and the mirroring of training on ImageNet
     #[arg(long, value_enum)]
     pub(super) policy: Option<PolicyOption>,
@@ -152,6 +152,25 @@ impl PolicyOption {
     }
 }
 
+/// What the engines make of a file.
+#[derive(Clone, Copy, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DecodedFormOption {
+    /// JPEG's own planes, which the augmentation converts
+    Planes,
+    /// Red, green and blue
+    Rgb,
+}
+
+impl DecodedFormOption {
+    pub(super) const fn form(self) -> DecodedForm {
+        match self {
+            DecodedFormOption::Planes => DecodedForm::Planes,
+            DecodedFormOption::Rgb => DecodedForm::Rgb,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum CacheOption {
     /// All that fits: files are read once before, for up to a minute
@@ -217,12 +236,17 @@ impl Options {
         if self.loader_kinds().is_empty() || !self.caches().contains(&Cache::Cold) {
             return Ok(());
         }
+        // Batches that have been read before the measurement begins are not to be the most of it.
+        let config = LoaderConfig { prefetch: self.prefetch as usize, ..LoaderConfig::default() };
+        let ahead = config.read_ahead();
+        let needed = (self.warm_up as usize).saturating_add(ahead.saturating_mul(2));
         for &batch in &self.batch {
             let batches = set.len() / batch as usize;
-            if batches <= self.warm_up as usize {
+            if batches < needed {
                 return Err(Error::Usage(format!(
-                    "with a cold cache the set is gone through once, and its {} images make {batches} batches of {batch}, of \
-                     which {} come before the measurement: use a smaller --warm-up or --batch, or a larger set",
+                    "with a cold cache the set is gone through once, and its {} images make {batches} batches of {batch}; {} \
+                     come before the measurement, and {ahead} are read ahead of it, so {needed} are needed: use a smaller \
+                     --warm-up, --prefetch or --batch, or a larger set",
                     set.len(),
                     self.warm_up
                 )));

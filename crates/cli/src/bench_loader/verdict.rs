@@ -133,7 +133,8 @@ fn engines_beside_training(facts: &Facts) -> Option<Verdict> {
         100.0 * engines,
         speeds(facts)
     );
-    Some(Verdict { bound: Bound::Decoding, why, change: advice::decoding_on_engines(&facts.setting) })
+    let change = advice::decoding_on_engines_beside_training(&facts.setting);
+    Some(Verdict { bound: Bound::Decoding, why, change })
 }
 
 /// That no thread of the loader does much, so that none is what training waits for.
@@ -377,12 +378,16 @@ mod tests {
             waited: Some(0.174),
             shares: alone,
             beside: Some(Shares { engines, ..Shares::default() }),
-            setting: Setting { prefetch: 3, hardware_share: 1.0, ..Setting::default() },
+            setting: Setting { connections: 32, prefetch: 3, hardware_share: 1.0, ..Setting::default() },
         };
         let verdict = judge(&facts(0.99));
         assert_eq!(verdict.bound, Bound::Decoding);
         assert!(verdict.why.contains("99 % of the time while the network trains"), "{}", verdict.why);
         assert!(verdict.change.iter().all(|change| !change.contains("--prefetch")), "{:?}", verdict.change);
+        assert!(!verdict.change[0].contains("CONNECTIONS"), "{:?}", verdict.change);
+        let mut few = facts(0.99);
+        few.setting.connections = 8;
+        assert!(judge(&few).change[0].contains("CUDA_DEVICE_MAX_CONNECTIONS=32"));
         // Engines that rest while the network trains are not what it waits for: more batches may be.
         assert!(judge(&facts(0.5)).change[0].contains("--prefetch"));
     }

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use super::assembly::Assembly;
 use super::batch::Batch;
+use super::config::AHEAD;
 use super::feeder::Made;
 use super::kept::Kept;
 use super::prepare::{Place, Wanted, Worker};
@@ -15,8 +16,6 @@ use crate::ordered::threads;
 use crate::sampler::State;
 use crate::{Error, Result};
 
-/// Batches that are read and looked at before they can be decoded.
-const AHEAD: usize = 2;
 /// Bytes of images that may lie there before all but the next batch wait.
 const AHEAD_BYTES: usize = 1 << 30;
 
@@ -46,7 +45,7 @@ impl Batches {
             kept: Arc::clone(kept),
             epoch,
             assembly: Assembly::new(config.batch, first, end, AHEAD, AHEAD_BYTES),
-            ring: Ring::new(&shared.device, shared.consumer.stream(), config.prefetch.max(1) + 1)?,
+            ring: Ring::new(&shared.device, shared.consumer.stream(), config.places())?,
         });
         let (sender, made) = channel();
         let state = shared.state_before(epoch, first);

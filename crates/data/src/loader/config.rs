@@ -26,18 +26,21 @@ pub enum LastBatch {
     Drop,
 }
 
+/// Batches that are read and looked at before they can be decoded.
+pub(super) const AHEAD: usize = 2;
 /// As many images the augmentation takes at once.
 const MOST_IMAGES: usize = 65_535;
 
 /// What the GPU's engines make of a JPEG file, before it is augmented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DecodedForm {
-    /// Red, green and blue: within a level of libjpeg-turbo's pixels.
-    #[default]
-    Rgb,
     /// JPEG's own planes, converted where they are augmented: half the bytes of most files, and libjpeg-turbo's pixels to the
     /// bit.
+    #[default]
     Planes,
+    /// Red, green and blue: within a level of libjpeg-turbo's pixels. Files of each subsampling are decoded by themselves:
+    /// together nvJPEG takes three times as long for them.
+    Rgb,
 }
 
 /// How batches are made.
@@ -74,8 +77,8 @@ pub struct LoaderConfig {
     pub decoded: DecodedForm,
     /// Bytes of the host's memory in which files are kept, until it is full; for sets on slow disks.
     pub encoded_cache: usize,
-    /// Bytes of the GPU's memory in which decoded images are kept, until it is full: three for each pixel, or, in planes, one
-    /// and a half for most.
+    /// Bytes of the GPU's memory in which decoded images are kept, until it is full: one and a half for each pixel of
+    /// most files, three of some and of all in red, green and blue.
     pub decoded_cache: usize,
     /// The most pixels of an image. Headers are easily made to claim more than there is. What is decoded on the host (CMYK,
     /// PNG and others) has at most 178,956,970, 512 MiB, whatever is set here.
@@ -106,6 +109,18 @@ impl Default for LoaderConfig {
 }
 
 impl LoaderConfig {
+    /// How many batches at most have been read before they are asked for: those that lie ready, the one that is decoded, and
+    /// those that come next.
+    pub fn read_ahead(&self) -> usize {
+        // Besides what lies ready, one is used, or lies ready as well.
+        self.places().saturating_add(1 + AHEAD)
+    }
+
+    /// How many batches there is memory for.
+    pub(super) fn places(&self) -> usize {
+        self.prefetch.max(1).saturating_add(1)
+    }
+
     /// Says whether the settings make sense for a set of so many samples.
     pub(super) fn check(&self, samples: usize) -> Result<()> {
         self.augmentation.check()?;

@@ -3,7 +3,9 @@
 use std::thread;
 
 use ocelli_cuda::Stream;
-use ocelli_nvjpeg::{BatchDecoder, BatchDecoderConfig, OutputFormat, PinnedFile, PinnedImage, Plane};
+use ocelli_nvjpeg::{
+    BatchDecoder, BatchDecoderConfig, OutputFormat, PinnedFile, PinnedImage, Plane, Subsampling,
+};
 
 use super::cache::Pixels;
 use super::config::DecodedForm;
@@ -121,7 +123,13 @@ impl Engine {
     /// Decodes images. One that the engines do not take fails those with it, too: a group that fails is tried by halves.
     fn decode<T>(&mut self, entering: Vec<Entering<T>>, shared: &Shared) -> Result<Decoded<T>> {
         let mut result = Decoded { decoded: Vec::new(), refused: Vec::new() };
-        let mut groups = vec![entering];
+        let mut groups = match self.decoder.config().format {
+            OutputFormat::Yuv => vec![entering],
+            // Converted, and with more than one subsampling in a batch, nvJPEG takes three times as long: for photographs of
+            // which a fifth is 4:2:0 and most are 4:4:4, 176 us an image, for those alone 42 and 52, and for the planes of all
+            // 53 (measured on an H200 with nvJPEG 13.0).
+            _ => by_subsampling(entering),
+        };
         while let Some(group) = groups.pop() {
             if group.is_empty() {
                 continue;
@@ -160,4 +168,17 @@ impl Engine {
         }
         Ok(result)
     }
+}
+
+/// Images of each subsampling by themselves.
+fn by_subsampling<T>(entering: Vec<Entering<T>>) -> Vec<Vec<Entering<T>>> {
+    let mut groups: Vec<(Subsampling, Vec<Entering<T>>)> = Vec::new();
+    for entering in entering {
+        let subsampling = entering.file.frame().subsampling;
+        match groups.iter_mut().find(|(of, _)| *of == subsampling) {
+            Some((_, group)) => group.push(entering),
+            None => groups.push((subsampling, vec![entering])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }

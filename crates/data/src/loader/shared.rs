@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ocelli_cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
+use ocelli_cuda::{Device, DeviceBuffer, MOST_CONNECTIONS, PinnedBuffer, Stream, connections};
 use ocelli_nvjpeg::{Backend, Error as NvjpegError, Nvjpeg, NvjpegConfig};
 
 use super::cache::{DecodedCache, EncodedCache};
@@ -71,6 +71,13 @@ impl Shared {
             Err(NvjpegError::NoEngines { .. }) => None,
             Err(error) => return Err(error.into()),
         };
+        if hardware.is_some() && connections() < MOST_CONNECTIONS {
+            tracing::warn!(
+                "the GPU's JPEG engines share {} work queues with the network, and stand still while it trains in the same \
+                 one: open the device before threads are started, or set CUDA_DEVICE_MAX_CONNECTIONS={MOST_CONNECTIONS}",
+                connections()
+            );
+        }
         Ok(Shared {
             device: device.clone(),
             stream: device.stream().clone(),
