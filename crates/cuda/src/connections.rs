@@ -40,7 +40,7 @@ pub(crate) fn ask_for_most() {
     });
 }
 
-/// How many a value of the variable asks for. The driver ignores what it does not understand.
+/// How many a value of the variable asks for; what is no such number is taken for none.
 fn asked_for(value: Option<&OsStr>) -> u32 {
     let value = value.and_then(OsStr::to_str).and_then(|text| text.trim().parse().ok());
     value.filter(|count| (1..=MOST_CONNECTIONS).contains(count)).unwrap_or(DEFAULT)

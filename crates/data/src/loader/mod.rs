@@ -48,7 +48,7 @@
 //!
 //! nvJPEG gives the engines work on fourteen streams (on an H200). Streams share the work queues between process and GPU, eight
 //! of them unless the driver is asked for more, and what is in one queue goes in order: images in the network's queue wait until
-//! its step is over. ResNet-50 in fp16, batch 256, has trained at 81 % of its speed on synthetic images so, and at 96 % with all
+//! its step is over. ResNet-50 in fp16, batch 256, has trained at 80 % of its speed on synthetic images so, and at 97 % with all
 //! 32 queues (measured on an H200). A process gets those when it opens its first [`Device`] before it starts threads, or with
 //! `CUDA_DEVICE_MAX_CONNECTIONS=32` ([`ocelli_cuda::connections()`]).
 //!

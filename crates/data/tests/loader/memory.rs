@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ocelli_cuda::Device;
 
@@ -61,4 +61,25 @@ fn held_batches_stop_the_loader_until_one_is_dropped_and_do_not_change() {
     });
     assert!(left == expected[3..]);
     assert!(Copied::of(&device, &second) == expected[1], "a held batch has changed");
+}
+
+#[test]
+#[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
+fn as_many_batches_are_read_ahead_as_is_said() {
+    let device = Device::new(0).unwrap();
+    let files = lossless(80);
+    for prefetch in [0, 1, 3] {
+        let loader = in_order(&device, files.folder(), training(4, prefetch));
+        let ahead = 4 * loader.config().read_ahead() as u64;
+        let batches = loader.epoch(0).unwrap();
+        // All of them are decoded on the host, as soon as they are read.
+        let read = || loader.statistics().host;
+        let begin = Instant::now();
+        while read() < ahead && begin.elapsed() < LIMIT {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(read(), ahead, "prefetch {prefetch}");
+        drop(batches);
+    }
 }

@@ -49,14 +49,19 @@ fn every_geometry_makes_what_the_host_makes() {
 
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
-fn planes_make_what_the_host_makes_also_from_the_cache() {
+fn each_decoded_form_makes_what_the_host_makes_also_from_the_cache() {
     let device = Device::new(0).unwrap();
     let files = mixed();
-    for augmentation in [Augmentation::imagenet_evaluation(56), Augmentation::imagenet_training(48)] {
-        let planes = LoaderConfig { decoded: DecodedForm::Planes, ..config(augmentation) };
-        let cached = LoaderConfig { decoded_cache: 1 << 20, hardware_threads: 2, ..planes.clone() };
+    for (augmentation, decoded) in [
+        (Augmentation::imagenet_evaluation(56), DecodedForm::Planes),
+        (Augmentation::imagenet_training(48), DecodedForm::Planes),
+        (Augmentation::imagenet_evaluation(56), DecodedForm::Rgb),
+        (Augmentation::imagenet_training(48), DecodedForm::Rgb),
+    ] {
+        let plain = LoaderConfig { decoded, ..config(augmentation) };
+        let cached = LoaderConfig { decoded_cache: 1 << 20, hardware_threads: 2, ..plain.clone() };
         let (plain, cached) =
-            (in_order(&device, files.folder(), planes), in_order(&device, files.folder(), cached));
+            (in_order(&device, files.folder(), plain), in_order(&device, files.folder(), cached));
         for epoch in 0..3 {
             for (plain, cached) in plain.epoch(epoch).unwrap().zip(cached.epoch(epoch).unwrap()) {
                 let (plain, cached) = (plain.unwrap(), cached.unwrap());
