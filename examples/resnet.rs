@@ -21,6 +21,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,7 @@ use ocelli::data::augment::{Augmentation, Geometry, Output};
 use ocelli::data::images::ImageFolder;
 use ocelli::data::loader::{LastBatch, Loader, LoaderConfig, OnDamaged};
 use ocelli::data::sampler::Sampler;
+use ocelli::data::with_causes;
 use ocelli::format::safetensors;
 use ocelli::models::{NAMES, ResNet, ResNetConfig, Stem};
 use ocelli::plan::PlanOptions;
@@ -565,9 +567,18 @@ impl Sums {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
     let started = Instant::now();
-    let options = Options::parse();
     let settings = Settings::new(&options);
     if [settings.batch, settings.accumulate, settings.epochs, settings.size].contains(&0) {
         bail!("--batch, --accumulate, --epochs and --size must be at least 1");

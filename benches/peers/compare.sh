@@ -4,8 +4,8 @@
 #
 #   benches/peers/compare.sh [mnist] [convolution] [loader [DIRECTORY]...] [resnet [FILTER]...]
 #
-# Without a name all are compared. A directory is one of images in class folders (by default files are generated), and
-# SECONDS_EACH and OPTIONS are what loader_ratios.py says. A filter is a part of a ResNet's case, such as
+# Without a name all are compared. A directory is one of images in class folders, or a .tar of images (by default files are
+# generated), and SECONDS_EACH and OPTIONS are what loader_ratios.py says. A filter is a part of a ResNet's case, such as
 # train/resnet50/fp16/256/reduce-overhead; BUDGET=300 gives the ResNets 300 seconds: the most important cases come first,
 # and what does not fit is left out.
 # Programs that are built already are named by OCELLI_MNIST, OCELLI_BENCH_CONVOLUTION, OCELLI_BENCH_RESNET and

@@ -5,10 +5,11 @@
 
 PROGRAM is the built `ocelli`, OUT the directory for the lines of JSON: loader-pytorch.jsonl, loader-ocelli.jsonl and
 loader-ratios.json. A DIRECTORY holds a folder of images for each class; instead of one, a .tar of images will do. Without
-either, files are generated, as loader.py describes them. For each directory two ratios are printed: the loader (reading, decoding, augmenting) over torchvision's
-decode_jpeg(device="cuda") alone at its best batch size, and training ResNet-50 in fp16 on the loader's batches over
-training on a batch that lies on the GPU. SECONDS_EACH is how long each measurement takes (5); OPTIONS are further options of
-`ocelli bench-loader`, all of them run after the plain ones, separated by semicolons ("--decoded-form rgb; --hardware-threads 2").
+either, files are generated, as loader.py describes them. For each directory two ratios are printed: the loader (reading,
+decoding, augmenting) over torchvision's decode_jpeg(device="cuda") alone at its best batch size, and training ResNet-50 in
+fp16 on the loader's batches over training on a batch that lies on the GPU. SECONDS_EACH is how long each measurement takes
+(5); OPTIONS are further options of `ocelli bench-loader`, all of them run after the plain ones, separated by semicolons
+("--decoded-form rgb; --hardware-threads 2").
 """
 import json
 import os
@@ -110,9 +111,14 @@ def main():
         for directory in directories:
             name = "generated" if directory == generated else Path(directory).name
             if directory.endswith(".tar"):
-                with tarfile.open(directory) as archive:
-                    directory = f"{unpacked}/{len(cases)}"
-                    archive.extractall(f"{directory}/all", filter="data")
+                try:
+                    with tarfile.open(directory) as archive:
+                        directory = f"{unpacked}/{len(cases)}"
+                        archive.extractall(f"{directory}/all", filter="data")
+                except (OSError, tarfile.TarError) as error:
+                    print(f"{name}: {error}", file=sys.stderr, flush=True)
+                    failed = True
+                    continue
             lines, status = run([sys.executable, PEER, directory, "--work", "decode"], theirs_file)
             failed |= status != 0
             decode = fastest(lines, work="decode")

@@ -62,8 +62,14 @@ pub(crate) fn open_folders(path: &Path) -> Result<ImageFolder, Error> {
     }
 }
 
+/// The part for training of a directory that holds parts of a set, if it has one with class folders in it.
+pub(crate) fn training_part(directory: &Path) -> Option<PathBuf> {
+    part_meant(directory)
+        .filter(|part| part.file_name().is_some_and(|name| name.eq_ignore_ascii_case(PARTS[0])))
+}
+
 /// Whether there are folders in a directory.
-pub(crate) fn holds_folders(directory: &Path) -> bool {
+fn holds_folders(directory: &Path) -> bool {
     folders(directory).next().is_some()
 }
 
@@ -116,6 +122,21 @@ mod tests {
                 let expected = format!("did you mean {}?", home.path().join(meant).display());
                 assert!(told.ends_with(&expected), "{files:?}: {told}");
             }
+        }
+    }
+
+    #[test]
+    fn the_part_for_training_is_known_by_its_name() {
+        for (files, part) in [
+            (&["val/cat/a.jpg", "train/cat/b.jpg"][..], Some("train")),
+            (&["Train/cat/a.jpg", "TEST/cat/b.jpg"], Some("Train")),
+            (&["test/cat/a.jpg", "validation/cat/b.jpg"], None),
+            // Classes.
+            (&["train/steam/a.jpg", "car/sports/b.jpg"], None),
+            (&["test/a.jpg", "train/b.jpg"], None),
+        ] {
+            let home = directory(files);
+            assert_eq!(training_part(home.path()), part.map(|part| home.path().join(part)), "{files:?}");
         }
     }
 

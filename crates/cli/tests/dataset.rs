@@ -128,8 +128,9 @@ fn a_record_file_by_another_name_is_made_with_a_warning() {
         let output = ocelli(home.path(), &["dataset", "pack", "train", "-o", name]);
         let warning = text(&output.stderr);
         assert!(output.status.success() && warning.is_empty() == is_usual, "{name}: {warning}");
-        let begin = format!("warning: the name of the record file {name} does not end in .records: ");
-        assert!(is_usual || warning.starts_with(&begin), "{warning}");
+        let begin =
+            format!("warning: the name of the record file {name} does not end in .records: after -o of ");
+        assert!(is_usual || warning.starts_with(&begin) && warning.ends_with("rename it\n"), "{warning}");
         assert_eq!(Records::open(&home.path().join(name)).unwrap().len(), 3);
     }
 }

@@ -21,9 +21,10 @@ static CONNECTIONS: OnceLock<u32> = OnceLock::new();
 /// How many work queues this process's streams share on each GPU, as far as the environment says: at most
 /// [`MOST_CONNECTIONS`].
 ///
-/// Where a [`Device`](crate::Device) is opened for the first time, `CUDA_DEVICE_MAX_CONNECTIONS` is set to the most, unless it
-/// is set already, and unless the process has other threads by then, which might read the environment at the same time. A
-/// program with threads opens the device before it starts them, or is started with the variable set.
+/// Where the driver is first used ([`Device::new`](crate::Device::new), [`Device::count`](crate::Device::count)),
+/// `CUDA_DEVICE_MAX_CONNECTIONS` is set to the most, unless it is set already, and unless the process has other threads by
+/// then, which might read the environment at the same time. A program with threads opens the device before it starts them, or
+/// is started with the variable set. Programs that this one starts inherit it.
 pub fn connections() -> u32 {
     CONNECTIONS.get().copied().unwrap_or_else(|| asked_for(env::var_os(VARIABLE).as_deref()))
 }

@@ -94,7 +94,8 @@ impl DeviceProperties {
 }
 
 impl Device {
-    /// Number of GPUs that the driver shows (`CUDA_VISIBLE_DEVICES` applies).
+    /// Number of GPUs that the driver shows (`CUDA_VISIBLE_DEVICES` applies). The first use of the driver asks for
+    /// [`connections`](crate::connections()), as that by [`new`](Device::new) does.
     ///
     /// # Errors
     /// When libcuda is missing or unusable, or the driver is too old.

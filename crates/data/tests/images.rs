@@ -144,11 +144,14 @@ fn a_link_to_a_folder_that_it_is_in_is_an_error_and_others_are_followed() {
     let found = ImageFolder::open(directory.path()).unwrap();
     let linked = found.samples().iter().filter(|sample| sample.path.ends_with("x.png")).count();
     assert_eq!(linked, 2);
-    symlink(".", directory.path().join("ant/self")).unwrap();
-    let error = ImageFolder::open(directory.path()).unwrap_err();
-    assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("ant/self")), "{error}");
-    assert!(error.to_string().contains("leads back"), "{error}");
-    fs::remove_file(directory.path().join("ant/self")).unwrap();
+    for (target, link) in [(".", "ant/self"), ("..", "ant/up"), ("../..", "ant/further")] {
+        symlink(target, directory.path().join(link)).unwrap();
+        let error = ImageFolder::open(directory.path()).unwrap_err();
+        // The link itself, which can be removed, and not what is seen through it.
+        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(link)), "{error}");
+        assert!(error.to_string().contains("leads back"), "{error}");
+        fs::remove_file(directory.path().join(link)).unwrap();
+    }
     assert_eq!(ImageFolder::open(directory.path()).unwrap().samples(), found.samples());
 }
 

@@ -15,8 +15,7 @@ use ocelli_data::augment::{Augmentation, Element, Geometry, Interpolation, Outpu
 use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::jpeg::{Header, Route};
 use ocelli_data::loader::{DecodedForm, LoaderConfig, Statistics};
-use ocelli_nvjpeg::{Backend, Nvjpeg, NvjpegConfig};
-use support::{Memory, compare, elements, in_order, levels};
+use support::{Memory, compare, elements, has_engines, in_order, levels};
 use tempfile::TempDir;
 
 /// Red, green and blue of some pixels, as `golden/photographs/make.py` describes.
@@ -139,18 +138,14 @@ fn measure(hardware_share: f32, decoded: DecodedForm) -> (Distance, Statistics) 
     (distance, loader.statistics())
 }
 
-fn has_engines() -> bool {
-    Nvjpeg::new(&Device::new(0).unwrap(), Backend::Hardware, NvjpegConfig::default()).is_ok()
-}
-
 #[test]
 #[cfg_attr(not(all(ocelli_gpu, ocelli_test_data)), ignore = "needs an NVIDIA GPU and OCELLI_TEST_DATA")]
 fn the_engines_decode_what_libjpeg_turbo_decodes() {
     let (distance, statistics) = measure(1.0, DecodedForm::Rgb);
     assert_eq!((statistics.images(), statistics.damaged), (167, 0));
     // A GPU without engines decodes by CUDA.
-    assert_eq!(statistics.hardware > 0, has_engines());
-    let most = if has_engines() { 2.0 } else { 3.0 };
+    assert_eq!(statistics.hardware > 0, has_engines(&Device::new(0).unwrap()));
+    let most = if has_engines(&Device::new(0).unwrap()) { 2.0 } else { 3.0 };
     assert!(distance.most <= most && distance.mean() < 0.5, "{distance:?}, mean {}", distance.mean());
     assert!(distance.count > 100 * EACH * 3, "{distance:?}");
 }
@@ -161,8 +156,8 @@ fn the_engines_planes_become_libjpeg_turbos_pixels_to_the_bit() {
     let (distance, statistics) = measure(1.0, DecodedForm::Planes);
     assert_eq!((statistics.images(), statistics.damaged), (167, 0));
     // A GPU without engines decodes by CUDA, which makes no planes here.
-    assert_eq!(statistics.hardware > 0, has_engines());
-    let most = if has_engines() { 0.0 } else { 3.0 };
+    assert_eq!(statistics.hardware > 0, has_engines(&Device::new(0).unwrap()));
+    let most = if has_engines(&Device::new(0).unwrap()) { 0.0 } else { 3.0 };
     // A hair's breadth: 1 / 255 is not exact, nor is half precision.
     assert!(distance.most <= most + 0.01, "{distance:?}");
     assert!(distance.count > 100 * EACH * 3, "{distance:?}");

@@ -68,7 +68,7 @@ pub struct BatchDecoder {
     state: Owned,
     /// The size of batch that the state is ready for; none at first, and after a failure.
     ready_for: Option<c_int>,
-    /// Pixels of the largest image for which the engines have been given memory, or would not take any.
+    /// Pixels of the largest image for which the engines were to have memory.
     room: u64,
     config: BatchDecoderConfig,
     library: Nvjpeg,
@@ -81,7 +81,7 @@ struct Batch {
     lengths: Vec<usize>,
     destinations: Vec<sys::Image>,
     buffers: Vec<DeviceBuffer>,
-    /// Of the largest image.
+    /// Of the largest image for which the engines get memory all at once.
     pixels: u64,
 }
 
@@ -91,7 +91,9 @@ impl Batch {
         self.lengths.push(bytes.len());
         self.destinations.push(destination);
         self.buffers.extend(planes.iter().map(|plane| plane.buffer.clone()));
-        self.pixels = self.pixels.max(pixels(frame));
+        if pixels(frame) <= MOST_PIXELS {
+            self.pixels = self.pixels.max(pixels(frame));
+        }
     }
 }
 
@@ -155,24 +157,27 @@ impl BatchDecoder {
         // Whether it also makes the state ready for another size is not documented.
         self.ready_for = None;
         check("nvjpegDecodeBatchedPreAllocate", status)?;
-        self.room = self.room.max(pixels(largest));
+        if subsampling == Subsampling::S444 {
+            // No other needs more.
+            self.room = self.room.max(pixels(largest));
+        }
         Ok(())
     }
 
     /// Gives the engines memory for images of so many pixels, if they have less: for up to twice as many, so that it is done
-    /// seldom.
+    /// seldom, and once, whatever comes of it.
     fn make_room(&mut self, pixels: u64) {
-        if self.library.backend() != Backend::Hardware || pixels <= self.room || pixels > MOST_PIXELS {
+        if self.library.backend() != Backend::Hardware || pixels <= self.room {
             return;
         }
-        let exponent = pixels.next_power_of_two().ilog2();
+        self.room = pixels.next_power_of_two();
+        let exponent = self.room.ilog2();
         let (width, height) = (1 << exponent.div_ceil(2), 1 << (exponent / 2));
-        // How many images there are does not matter to the engines' memory (measured), nor do they need more for any other
-        // subsampling.
+        // How many images there are does not matter to the engines' memory (measured).
         let largest = Frame { width, height, components: 3, subsampling: Subsampling::S444 };
-        if self.allocate(1, &largest).is_err() {
+        if let Err(error) = self.allocate(1, &largest) {
             // Then nvJPEG makes room itself, where it needs some; if it cannot, decoding fails and says why.
-            self.room = pixels;
+            tracing::debug!(%error, "the engines get no memory for images of {} pixels beforehand", self.room);
         }
     }
 

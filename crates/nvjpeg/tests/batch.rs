@@ -118,12 +118,15 @@ fn memory_allocated_beforehand_serves_batches_up_to_its_size() {
     let device = Device::new(0).unwrap();
     for backend in HOST_BACKENDS {
         let Some(library) = library(&device, backend) else { continue };
-        let mut decoder = BatchDecoder::new(&library, BatchDecoderConfig::default()).unwrap();
-        let largest = Frame { width: 640, height: 480, components: 3, subsampling: Subsampling::S444 };
-        decoder.allocate(6, &largest).unwrap();
-        for count in [6, 2] {
-            let what = format!("{backend:?}, allocated");
-            decode_and_compare(&device, &mut decoder, &files(count, 1), device.stream(), 0, &what);
+        for format in [OutputFormat::RgbInterleaved, OutputFormat::Yuv] {
+            let config = BatchDecoderConfig { format, ..Default::default() };
+            let mut decoder = BatchDecoder::new(&library, config).unwrap();
+            let largest = Frame { width: 640, height: 480, components: 3, subsampling: Subsampling::S444 };
+            decoder.allocate(6, &largest).unwrap();
+            for count in [6, 2] {
+                let what = format!("{backend:?}, {format:?}, allocated");
+                decode_and_compare(&device, &mut decoder, &files(count, 1), device.stream(), 0, &what);
+            }
         }
     }
 }

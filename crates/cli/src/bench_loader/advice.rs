@@ -1,6 +1,7 @@
 //! What to change where the loader holds training back, the most promising first.
 
 use ocelli_cuda::MOST_CONNECTIONS;
+use ocelli_data::loader::DecodedForm;
 
 use super::shares::Shares;
 
@@ -18,6 +19,7 @@ pub(super) struct Setting {
     /// Work queues that the process's streams share.
     pub(super) connections: u32,
     pub(super) prefetch: usize,
+    pub(super) decoded_form: DecodedForm,
     pub(super) hardware_share: f64,
     pub(super) encoded_cache: usize,
     pub(super) decoded_cache: usize,
@@ -79,12 +81,23 @@ pub(super) fn decoding_on_workers(shares: &Shares, setting: &Setting) -> Vec<Str
 /// Where the GPU's engines decode.
 pub(super) fn decoding_on_engines(setting: &Setting) -> Vec<String> {
     let mut change = Vec::from_iter(keep_decoded(setting));
+    let form = match setting.decoded_form {
+        DecodedForm::Rgb => {
+            "where the files' subsamplings differ (ocelli dataset stats), let the engines write planes: \
+             --decoded-form planes"
+        }
+        DecodedForm::Planes => {
+            "where the files' subsamplings are one (ocelli dataset stats), let the engines write red, green and blue: \
+             --decoded-form rgb"
+        }
+    };
+    change.push(form.to_owned());
+    change.push("recompress the images, or make them smaller".to_owned());
     if setting.hardware_share >= 1.0 {
         change.push(
             "try whether workers and multiprocessors help with a part: --hardware-share 0.8".to_owned(),
         );
     }
-    change.push("recompress the images, or make them smaller".to_owned());
     change
 }
 

@@ -265,6 +265,7 @@ impl<'a> Bench<'a> {
             processors: processors(),
             connections: ocelli_cuda::connections(),
             prefetch: options.prefetch as usize,
+            decoded_form: options.decoded_form.form(),
             hardware_share: options.hardware_share,
             encoded_cache: options.encoded_cache,
             decoded_cache: options.decoded_cache,

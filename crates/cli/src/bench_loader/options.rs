@@ -88,7 +88,7 @@ pub(crate) struct Options {
     /// Measure one thing only
     #[arg(long, value_enum)]
     only: Option<Kind>,
-    /// Go on without images that cannot be decoded
+    /// Go on without images that cannot be read or decoded
     #[arg(long)]
     pub(super) skip_damaged: bool,
     /// Which GPU, counted from 0

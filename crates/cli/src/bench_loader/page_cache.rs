@@ -84,23 +84,24 @@ mod linux {
     /// How long it is let alone between two looks.
     pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-    /// Asks the system to drop the set's files from its memory, and looks whether it did. Files that cannot be opened are
-    /// passed over where damaged ones are to be: the loader does so, too.
+    /// Asks the system to drop the set's files from its memory, and looks whether it did. Images' files that cannot be opened
+    /// are passed over where the loader would go on without them.
     ///
     /// # Errors
-    /// Otherwise [`Error::Damaged`] with [`Error::Io`], which names the file; [`Error::Io`] where a record file cannot be
-    /// looked at.
+    /// Those of the loader, [`Error::of_batch`], for another file of an image; [`Error::Data`] and [`Error::Io`] for a record
+    /// file that cannot be opened or looked at. All name the file.
     pub(in crate::bench_loader) fn drop_files(set: &Set, damaged: OnDamaged) -> Result<Pages> {
         let files = set.files();
         let (refused, unopened) = (AtomicBool::new(false), OnceLock::new());
         in_parallel(files.len(), |index, _| match files.get(index).map(|file| forget(file)) {
             Some(Ok(false)) => refused.store(true, Ordering::Relaxed),
+            Some(Err(error)) if passed_over(set, damaged, &error) => {}
             // One of them is enough to be told.
             Some(Err(error)) => drop(unopened.set(error)),
             Some(Ok(true)) | None => {}
         });
-        if let Some(error) = unopened.into_inner().filter(|_| damaged == OnDamaged::Fail) {
-            return Err(Error::Damaged(Box::new(error)));
+        if let Some(error) = unopened.into_inner() {
+            return Err(if set.is_packed() { error.into() } else { Error::of_batch(error, damaged) });
         }
         if refused.into_inner() {
             return Ok(Pages::Kept);
@@ -115,6 +116,11 @@ mod linux {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the loader goes on without a file: without one of many, and where the fault is its own.
+    pub(super) fn passed_over(set: &Set, damaged: OnDamaged, error: &ocelli_data::Error) -> bool {
+        damaged != OnDamaged::Fail && !set.is_packed() && error.is_of_one_image()
     }
 
     /// What became of a byte of a file. To look makes the system read, and a fast disk may have read before the look is over;
@@ -134,8 +140,9 @@ mod linux {
     }
 
     /// Whether the system takes the wish. What was written just now can be dropped once it is on the disk.
-    fn forget(path: &Path) -> Result<bool> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+    fn forget(path: &Path) -> Result<bool, ocelli_data::Error> {
+        let unopened = |source| ocelli_data::Error::Io { action: "open", path: path.into(), source };
+        let file = File::open(path).map_err(unopened)?;
         // A file that cannot be written to the disk stays, and that is found out afterwards.
         let _ = file.sync_data();
         Ok(fadvise(&file, 0, None, Advice::DontNeed).is_ok())
@@ -177,6 +184,8 @@ mod tests {
     use std::path::Path;
 
     use ocelli_data::loader::OnDamaged;
+    use ocelli_data::subset::{self, Choice};
+    use ocelli_data::{ImageSet, Kind, Target};
 
     use super::*;
 
@@ -251,6 +260,41 @@ mod tests {
         // Those among them that are looked at, too.
         fs::remove_dir_all(home.path().join("class")).unwrap();
         assert_ne!(drop_files(&set, OnDamaged::Skip).unwrap(), Pages::Kept);
+    }
+
+    /// Where the loader would end, this does.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_not_a_files_own_fault_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let set = set_in(home.path(), 0);
+        let error = |number| ocelli_data::Error::Io {
+            action: "open",
+            path: "class/17.jpg".into(),
+            source: std::io::Error::from_raw_os_error(number),
+        };
+        let (none_such, too_many) = (error(2), error(24));
+        assert!(linux::passed_over(&set, OnDamaged::Skip, &none_such));
+        assert!(!linux::passed_over(&set, OnDamaged::Skip, &too_many));
+        assert!(!linux::passed_over(&set, OnDamaged::Fail, &none_such));
+    }
+
+    /// There is nothing to go on with.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_record_file_that_is_gone_is_no_damaged_image() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = ImageSet::open(set_in(home.path(), 10).path()).unwrap();
+        let path = home.path().join("set.records");
+        let target = Target { path: path.clone(), kind: Kind::Records, overwrite: false };
+        subset::copy(&folder, &Choice::default(), &target, 1, |_| {}).unwrap();
+        let set = Set::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        for damaged in [OnDamaged::Fail, OnDamaged::Skip] {
+            let error = drop_files(&set, damaged).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("cannot open {}: ", path.display())), "{error}");
+            assert!(!error.contains("--skip-damaged"), "{error}");
+        }
     }
 
     #[test]

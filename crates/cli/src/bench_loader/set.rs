@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ocelli_data::{Encoded, ImageSet, Object};
 
 use super::error::{Error, Result};
-use crate::image_set::{self, holds_folders};
+use crate::image_set;
 
 /// Image files on a disk.
 pub(super) struct Set {
@@ -24,11 +24,9 @@ enum Kind {
 }
 
 impl Set {
-    /// Class folders, those in `train` of a directory that has some there, or a record file. Without folders in it, `train` is
-    /// a class.
+    /// Class folders, those in `train` of a directory that holds parts of a set, or a record file.
     pub(super) fn open(path: &Path) -> Result<Set> {
-        let train = path.join("train");
-        let path = if holds_folders(&train) { train } else { path.to_owned() };
+        let path = image_set::training_part(path).unwrap_or_else(|| path.to_owned());
         let set = image_set::open(&path)?;
         let (len, classes) = (Encoded::len(&set), set.classes().len());
         let kind = if set.folder().is_some() { Kind::Folder(Arc::new(set)) } else { Kind::Records };

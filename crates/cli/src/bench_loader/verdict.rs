@@ -186,6 +186,8 @@ fn speeds(facts: &Facts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ocelli_data::loader::DecodedForm;
+
     use super::*;
 
     /// A loader at half of the network's speed.
@@ -293,9 +295,17 @@ mod tests {
         let why = "the GPU's JPEG engines are at work in 90 % of the time";
         judged(&facts, Bound::Decoding, why, "--decoded-cache");
         facts.setting.decoded_cache = 1;
-        judged(&facts, Bound::Decoding, why, "--hardware-share 0.8");
+        let verdict = judged(&facts, Bound::Decoding, why, "--decoded-form rgb");
+        assert!(verdict.change[1].contains("recompress"), "{:?}", verdict.change);
+        assert!(verdict.change[2].contains("--hardware-share 0.8"), "{:?}", verdict.change);
+        facts.setting.decoded_form = DecodedForm::Rgb;
         facts.setting.hardware_share = 0.8;
-        judged(&facts, Bound::Decoding, why, "recompress");
+        let verdict = judged(&facts, Bound::Decoding, why, "--decoded-form planes");
+        assert!(
+            verdict.change.iter().all(|change| !change.contains("--hardware-share")),
+            "{:?}",
+            verdict.change
+        );
     }
 
     #[test]

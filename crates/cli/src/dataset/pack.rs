@@ -56,8 +56,8 @@ pub(crate) fn run(options: &Options) -> Result<Packed, Box<dyn Error>> {
     // It is a record file by any name; what another command would make of such a name is another thing.
     if Target::new(output).kind != Kind::Records {
         eprintln!(
-            "warning: the name of the record file {} does not end in .records: for `ocelli dataset subset` and `recompress` it \
-             would be that of a directory",
+            "warning: the name of the record file {} does not end in .records: after -o of `ocelli dataset subset` or \
+             `recompress` such a name makes a directory; better rename it",
             output.display()
         );
     }

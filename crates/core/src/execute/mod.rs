@@ -77,7 +77,8 @@ pub(crate) enum GpuValue {
 }
 
 impl Device {
-    /// The GPU of this ordinal, counted from 0.
+    /// The GPU of this ordinal, counted from 0. Open it before you start threads: only then can the process ask for as many
+    /// work queues as training beside a loader wants ([`ocelli_cuda::connections()`]).
     ///
     /// # Errors
     /// [`Error::Cuda`] when there is no driver or no such GPU; it says what to do.

@@ -118,11 +118,11 @@ fn in_folder(path: &Path) -> (Option<&OsStr>, Option<&OsStr>) {
 }
 
 /// Appends the images in a folder and in those below it. `above` are the folders that it is in, as they are without links:
-/// a link back to one of them would have every image come again and again.
+/// a link back to one of them, or to what they are in, would have every image come again and again.
 fn find_images(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = |source| Error::Io { action: "list", path: folder.into(), source };
     let real = fs::canonicalize(folder).map_err(unreadable)?;
-    if above.contains(&real) {
+    if above.iter().any(|folder| folder.starts_with(&real)) {
         let what = format!("the link leads back to {}, which it is in: remove it", real.display());
         return Err(unreadable(io::Error::other(what)));
     }

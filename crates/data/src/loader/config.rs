@@ -39,7 +39,7 @@ pub enum DecodedForm {
     #[default]
     Planes,
     /// Red, green and blue: within a level of libjpeg-turbo's pixels. Files of each subsampling are decoded by themselves:
-    /// together nvJPEG takes three times as long for them.
+    /// together nvJPEG takes more than twice as long for them.
     Rgb,
 }
 
@@ -112,11 +112,10 @@ impl LoaderConfig {
     /// How many batches at most have been read before they are asked for: those that lie ready, the one that is decoded, and
     /// those that come next.
     pub fn read_ahead(&self) -> usize {
-        // Besides what lies ready, one is used, or lies ready as well.
         self.places().saturating_add(1 + AHEAD)
     }
 
-    /// How many batches there is memory for.
+    /// How many batches there is memory for: those that lie ready, and one that is used, or lies ready as well.
     pub(super) fn places(&self) -> usize {
         self.prefetch.max(1).saturating_add(1)
     }

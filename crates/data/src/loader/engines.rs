@@ -125,9 +125,9 @@ impl Engine {
         let mut result = Decoded { decoded: Vec::new(), refused: Vec::new() };
         let mut groups = match self.decoder.config().format {
             OutputFormat::Yuv => vec![entering],
-            // Converted, and with more than one subsampling in a batch, nvJPEG takes three times as long: for photographs of
-            // which a fifth is 4:2:0 and most are 4:4:4, 176 us an image, for those alone 42 and 52, and for the planes of all
-            // 53 (measured on an H200 with nvJPEG 13.0).
+            // Where nvJPEG converts colours, files of one subsampling among those of another cost it much: photographs of which a
+            // fifth is 4:2:0 and most are 4:4:4 took 176 us each, those alone 42 and 52, and the planes of all 53 (measured on an
+            // H200 with nvJPEG 13.0).
             _ => by_subsampling(entering),
         };
         while let Some(group) = groups.pop() {

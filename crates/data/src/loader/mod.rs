@@ -37,12 +37,14 @@
 //!
 //! It is bounded, by the largest images that come: on the GPU `prefetch + 1` batches, decoded images of two batches (at most
 //! 1 GiB each, or one image, where that is larger), for images whose operations need them whole twice their output's size,
-//! what nvJPEG works in, and the cache of decoded images; on the host the files of four batches in page-locked memory, up to
-//! 1 GiB of it that lies unused, and the cache of files. Images that the engines do not take are decoded before their batch's
-//! turn comes, and lie decoded until then, each in a power of two of bytes, on the GPU or in page-locked memory: those of the
-//! batch that is next, those of the batches that are being augmented, and, of later ones, as many as fit into 1 GiB; up to
-//! 512 MiB of such memory lies unused on the GPU. Sets of many large such images want small batches. Epochs that overlap have
-//! memory for batches and for decoded images each.
+//! what nvJPEG works in (on an H200 130 MiB for each of `hardware_threads`, 1.4 GiB where images have up to 2^24 pixels), and
+//! the cache of decoded images; on the host the files of four batches in page-locked memory, up to 1 GiB of it that lies unused,
+//! and the cache of files. Images that the engines do not take are decoded before their batch's turn comes, and lie decoded
+//! until then, on the GPU or in page-locked memory: those of the batch that is next, those of the batches that are being
+//! augmented, and, of later ones, as many as fit into 1 GiB beside the files that the engines are to take, and four more for
+//! each worker; up to 512 MiB of such memory lies unused on the GPU. Pixels and files take a power of two of bytes each. Sets
+//! of many large such images want small batches. Epochs that overlap have memory for batches, for decoded images and for the
+//! engines each.
 //!
 //! # Beside training
 //!

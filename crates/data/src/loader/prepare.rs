@@ -32,7 +32,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// What its pixels, or its file, take of page-locked and device memory.
+    /// How long its pixels are, or its file, in page-locked or device memory.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Place::Image(image) => image.pixels.as_ref().map_or(0, Payload::bytes),

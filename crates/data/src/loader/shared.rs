@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use ocelli_cuda::{Device, DeviceBuffer, MOST_CONNECTIONS, PinnedBuffer, Stream, connections};
 use ocelli_nvjpeg::{Backend, Error as NvjpegError, Nvjpeg, NvjpegConfig};
@@ -72,11 +72,15 @@ impl Shared {
             Err(error) => return Err(error.into()),
         };
         if hardware.is_some() && connections() < MOST_CONNECTIONS {
-            tracing::warn!(
-                "the GPU's JPEG engines share {} work queues with the network, and stand still while it trains in the same \
-                 one: open the device before threads are started, or set CUDA_DEVICE_MAX_CONNECTIONS={MOST_CONNECTIONS}",
-                connections()
-            );
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "the GPU's JPEG engines share {} work queues with the network, and stand still while it trains in the \
+                     same one: open the device before threads are started, without CUDA_DEVICE_MAX_CONNECTIONS or with \
+                     {MOST_CONNECTIONS} in it",
+                    connections()
+                );
+            });
         }
         Ok(Shared {
             device: device.clone(),

@@ -91,7 +91,7 @@ impl Records {
             expected,
             found,
         };
-        // What is shorter may be the begin of one.
+        // What is shorter may be the beginning of one.
         if !bytes.starts_with(&MAGIC) && !MAGIC.starts_with(&bytes) {
             return Err(Error::NoRecords { path: path.into() });
         }

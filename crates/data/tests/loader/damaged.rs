@@ -6,7 +6,7 @@ use ocelli_cuda::Device;
 use ocelli_data::augment::Augmentation;
 use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::jpeg::{Header, Route};
-use ocelli_data::loader::{LoaderConfig, OnDamaged};
+use ocelli_data::loader::{DecodedForm, LoaderConfig, OnDamaged};
 use ocelli_data::{Error, IGNORED};
 
 use crate::files::{CMYK, frame};
@@ -312,8 +312,10 @@ fn damage_in_a_scan_does_not_reach_the_other_images_of_a_batch() {
         files
     };
     let good = file(MIDDLE as u32);
-    for hardware_share in [1.0, 0.0] {
-        let config = LoaderConfig { batch: 40, hardware_share, ..config(OnDamaged::Skip) };
+    for (hardware_share, decoded) in
+        [(1.0, DecodedForm::Planes), (1.0, DecodedForm::Rgb), (0.0, DecodedForm::default())]
+    {
+        let config = LoaderConfig { batch: 40, hardware_share, decoded, ..config(OnDamaged::Skip) };
         let files = set(&good);
         let loader = in_order(&device, files.folder(), config.clone());
         let expected = [epoch(&loader, 0), epoch(&loader, 1)].concat();

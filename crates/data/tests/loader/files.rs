@@ -5,12 +5,11 @@ use ocelli_cuda::Device;
 use ocelli_data::augment::{Augmentation, Geometry};
 use ocelli_data::images::Rgb;
 use ocelli_data::jpeg::{Coding, ColourSpace, Header, Process, Reason, Route, Subsampling};
-use ocelli_data::loader::LoaderConfig;
-use ocelli_nvjpeg::{Backend, Nvjpeg, NvjpegConfig};
+use ocelli_data::loader::{DecodedForm, LoaderConfig};
 
 use crate::support::{
-    Difference, JPEG_LEVELS, Memory, compare, elements, expected, grey_jpeg, in_order, jpeg, levels, picture,
-    png,
+    Difference, JPEG_LEVELS, Memory, compare, elements, expected, grey_jpeg, has_engines, in_order, jpeg,
+    levels, picture, png,
 };
 
 const PROGRESSIVE: &[u8] = include_bytes!("../golden/jpeg/progressive.jpg");
@@ -98,13 +97,19 @@ fn config(hardware_share: f32) -> LoaderConfig {
     }
 }
 
+/// Each decoder, and each form in which the engines decode.
+fn decoders() -> [LoaderConfig; 3] {
+    [(0.0, DecodedForm::default()), (1.0, DecodedForm::Planes), (1.0, DecodedForm::Rgb)]
+        .map(|(hardware_share, decoded)| LoaderConfig { decoded, ..config(hardware_share) })
+}
+
 #[test]
 #[cfg_attr(not(ocelli_gpu), ignore = "needs an NVIDIA GPU")]
 fn rare_kinds_are_what_the_host_makes_of_them() {
     let device = Device::new(0).unwrap();
     let set = || Memory(rare().into_iter().map(|(_, file, _)| file).collect());
-    for hardware_share in [0.0, 1.0] {
-        let loader = in_order(&device, set(), config(hardware_share));
+    for config in decoders() {
+        let loader = in_order(&device, set(), config);
         for batch in loader.epoch(0).unwrap() {
             compare(&device, &batch.unwrap(), &set());
         }
@@ -122,8 +127,8 @@ fn rare_kinds_are_what_the_host_makes_of_them() {
 fn coarse_colour_differences_are_scaled_up() {
     let device = Device::new(0).unwrap();
     let set = || Memory(vec![S420.to_vec(), S422.to_vec()]);
-    for hardware_share in [0.0, 1.0] {
-        let loader = in_order(&device, set(), config(hardware_share));
+    for config in decoders() {
+        let loader = in_order(&device, set(), config);
         let batch = loader.epoch(0).unwrap().next().unwrap().unwrap();
         let difference = Difference::between(&elements(&device, &batch), &expected(&batch, &set()).concat());
         // The next difference of such waves is some levels away.
@@ -144,7 +149,7 @@ fn shares_of_the_engines_differ_by_rounding_and_are_the_same_each_time() {
         (elements(&device, &batch), loader.statistics())
     };
     let (none, statistics) = decode(0.0);
-    let has_engines = Nvjpeg::new(&device, Backend::Hardware, NvjpegConfig::default()).is_ok();
+    let has_engines = has_engines(&device);
     assert_eq!((statistics.hardware, statistics.cuda, statistics.host), (0, 40, 0));
     for share in [0.0, 0.5, 1.0] {
         let (images, statistics) = decode(share);

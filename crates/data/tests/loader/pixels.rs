@@ -9,8 +9,8 @@ use ocelli_data::loader::{DecodedForm, LoaderConfig};
 use ocelli_data::{Encoded, Object};
 
 use crate::support::{
-    Difference, JPEG_LEVELS, LEVELS, WithObjects, bytes, compare, elements, expected, in_order, is_jpeg,
-    levels, lossless, mixed,
+    Difference, JPEG_LEVELS, LEVELS, WithObjects, bytes, compare, elements, expected, has_engines, in_order,
+    is_jpeg, levels, lossless, mixed,
 };
 
 fn config(augmentation: Augmentation) -> LoaderConfig {
@@ -69,6 +69,7 @@ fn each_decoded_form_makes_what_the_host_makes_also_from_the_cache() {
                 assert!(bytes(&device, &plain) == bytes(&device, &cached), "epoch {epoch}");
             }
         }
+        assert_eq!(plain.statistics().hardware > 0, has_engines(&device));
         assert_eq!(cached.statistics().decoded_cache.hits, 2 * 14);
     }
 }

@@ -23,6 +23,7 @@ use ocelli_data::images::{ImageFolder, Rgb};
 use ocelli_data::loader::{Batch, Batches, Loader, LoaderConfig};
 use ocelli_data::sampler::{Sampler, State};
 use ocelli_data::{Encoded, Object, Result};
+use ocelli_nvjpeg::{Backend, Nvjpeg, NvjpegConfig};
 use tempfile::TempDir;
 
 /// Decoders of JPEG differ by so many levels: each rounds in ways of its own, before and after the colours are converted.
@@ -182,6 +183,11 @@ pub(crate) fn training(batch: usize, prefetch: usize) -> LoaderConfig {
         workers: 3,
         ..LoaderConfig::default()
     }
+}
+
+/// Whether a GPU has JPEG engines.
+pub(crate) fn has_engines(device: &Device) -> bool {
+    Nvjpeg::new(device, Backend::Hardware, NvjpegConfig::default()).is_ok()
 }
 
 /// A loader of a set in order.
